@@ -1,0 +1,155 @@
+"""What travels between the layers: plain, frozen, free of I/O and of any library."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+Point = tuple[int, int]
+Quad = tuple[Point, Point, Point, Point]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What a caller may choose for one picture.
+
+    min_score: lines recognised with a lower mean character probability (0-1) are left out.
+    side_limit: longest side in pixels that detection works on; None takes the service's default.
+    """
+
+    boxes: bool = True
+    min_score: float = 0.5
+    side_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OcrRequest:
+    """One request in the terms of the contract, its field forms checked, nothing of it trusted yet.
+
+    signed_fields: every field that the signature covers, as it is written in the string to sign.
+    picture: the bytes that came with the request, or None where picture_url names them.
+    deadline: on the monotonic clock, in seconds.
+    """
+
+    request_id: str
+    username: str
+    nonce: str
+    sign: str
+    timestamp: int | None
+    legacy: bool
+    signed_fields: Mapping[str, str]
+    deadline: float
+    picture_url: str | None = None
+    picture: bytes | None = field(default=None, repr=False)
+    picture_sha256: str | None = None
+    options: ReadOptions = ReadOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A user as authentication sees it.
+
+    secrets: the active ones, newest first, at most two.
+    quota_limit: recognitions granted in all; None is without limit.
+    """
+
+    user_id: int
+    username: str
+    secrets: tuple[str, ...] = field(repr=False)
+    enabled: bool = True
+    allow_legacy_sign: bool = False
+    quota_limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Recognitions granted and left; both None for a user without limit."""
+
+    limit: int | None
+    remaining: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One recognised line: its text, mean character probability (0-1) and quadrilateral.
+
+    box: pixels of the upright picture, clockwise from the corner where the text begins.
+    """
+
+    text: str
+    score: float
+    box: Quad
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The lines of one picture in reading order, and the name of the model that read them."""
+
+    lines: tuple[Line, ...]
+    model: str
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.text for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureInfo:
+    """What was read: upright size in pixels, container format, lower-case hex digest of the bytes."""
+
+    width: int
+    height: int
+    format: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a read returns from the engine's thread: the page, the picture, and how long each took (ms)."""
+
+    page: Page
+    picture: PictureInfo
+    decode_ms: int
+    ocr_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """Milliseconds spent waiting for an engine, fetching, decoding, reading, and in all."""
+
+    queue: int = 0
+    fetch: int = 0
+    decode: int = 0
+    ocr: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecord:
+    """One admitted request, however it ended. status_code as in the wire contract; 6 is charged."""
+
+    request_id: str
+    username: str
+    status_code: int
+    elapsed: Elapsed = Elapsed()
+    picture: PictureInfo | None = None
+    lines: int = 0
+    characters: int = 0
+
+    @property
+    def charged(self) -> bool:
+        return self.status_code == RECOGNISED
+
+
+@dataclass(frozen=True, slots=True)
+class OcrAnswer:
+    """A success in the terms of the contract."""
+
+    request_id: str
+    reading: Reading
+    elapsed: Elapsed
+    quota: Quota
+    boxes: bool = True
+
+
+RECOGNISED = 6

@@ -1,0 +1,93 @@
+"""What the service asks of the parts below it. `app/wiring.py` chooses who answers."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
+
+from app.model import Account, OcrRequest, Page, Quota, Reading, ReadOptions, UsageRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Image = NDArray[np.uint8]
+
+
+class Clock(Protocol):
+    """Wall time in Unix seconds, and a monotonic clock in seconds for deadlines and durations."""
+
+    def now(self) -> float: ...
+
+    def monotonic(self) -> float: ...
+
+
+class Accounts(Protocol):
+    def find(self, username: str) -> Account | None:
+        """The user of exactly this name, byte for byte; None if there is none."""
+
+
+class Admission(Protocol):
+    def admit(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> Quota:
+        """Spend the nonce, a place in the user's rate and one of its quota, and begin its usage record.
+
+        All or nothing, in one atomic step shared by all workers. The same request_id again is our own
+        retry and is admitted without being charged twice. Raises NonceReplayed, RateLimited,
+        QuotaExhausted, DependencyUnavailable.
+        """
+
+
+class UsageLog(Protocol):
+    def finish(self, record: UsageRecord) -> None:
+        """Close the record that admission began, and give back what a failure must not cost.
+
+        Idempotent by request_id: only the first call counts. Raises DependencyUnavailable.
+        """
+
+
+class Fetcher(Protocol):
+    def fetch(self, url: str, *, username: str, deadline: float) -> bytes:
+        """The bytes behind a stranger's URL, within every limit.
+
+        deadline: on the monotonic clock; the fetch's own total limit applies as well.
+        Raises PictureUrlNotAllowed, PictureUnreachable, PictureTooLarge, Busy (no download slot).
+        """
+
+
+class Engine(Protocol):
+    """Reads pictures. Safe to call from as many threads at once as `threads` says (None: any number)."""
+
+    model: str
+    threads: int | None
+
+    def read(self, image: Image, options: ReadOptions) -> Page:
+        """image: uint8 [height, width, 3], BGR, upright. Lines in reading order, boxes in its pixels."""
+
+
+class Place(Protocol):
+    """Room for one read, held from before admission until the read is done."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
+        """Decode and read in the engine's thread; with the milliseconds spent waiting for it.
+
+        Raises Busy, OcrFailed, PictureTooLarge, PictureUnsupported.
+        """
+
+
+class Offload(Protocol):
+    """Where reading runs, bounded by how long a newcomer would wait."""
+
+    def start(self) -> None:
+        """Begin to build the engine and read a built-in picture; returns at once."""
+
+    def ready(self) -> bool:
+        """Whether the engine has read its built-in picture and takes work."""
+
+    def reserve(self, deadline: float) -> Place:
+        """Raises Busy, with retry_after, where the picture could not be read in time."""

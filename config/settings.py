@@ -1,0 +1,138 @@
+"""Every setting, its unit and its default: `OCR_<GROUP>__<NAME>` in the environment or in `.env`.
+
+All of them are checked when the process starts; a wrong one stops it with the setting's name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+ROOT = Path(__file__).resolve().parent.parent
+MIB = 1024 * 1024
+
+CommaList = NoDecode
+
+
+class Group(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class AuthSettings(Group):
+    max_age_s: PositiveInt = Field(300, description="how old a request's timestamp may be")
+    max_ahead_s: PositiveInt = Field(60, description="how far ahead of our clock it may be")
+    legacy_nonce_days: PositiveInt = Field(30, description="how long a nonce of the original scheme is kept")
+    rate_per_minute: PositiveInt = Field(1200, description="requests a user may send a minute, on average")
+    rate_burst: PositiveInt = Field(200, description="requests a user may send at once")
+
+
+class LimitSettings(Group):
+    max_body_bytes: PositiveInt = Field(14 * MIB, description="request body; Nginx has a copy")
+    max_picture_bytes: PositiveInt = Field(10 * MIB, description="one picture, as a file")
+    max_picture_pixels: PositiveInt = Field(40_000_000, description="one picture, width x height")
+    max_side_px: PositiveInt = Field(20_000, description="its longer side")
+    max_jpeg_scans: PositiveInt = Field(100, description="scans of a progressive JPEG")
+    timeout_ms: PositiveInt = Field(30_000, description="a whole request, where it names no timeout_ms")
+    min_timeout_ms: PositiveInt = Field(500, description="the least timeout_ms a request may ask for")
+    max_timeout_ms: PositiveInt = Field(60_000, description="the most timeout_ms a request may ask for")
+
+
+class FetchSettings(Group):
+    timeout_s: PositiveFloat = Field(10, description="DNS, connect, TLS, every hop and the body together")
+    connect_timeout_s: PositiveFloat = Field(2, description="one connect")
+    read_timeout_s: PositiveFloat = Field(5, description="silence while reading")
+    max_redirects: int = Field(3, ge=0, description="redirects followed")
+    slots: PositiveInt = Field(32, description="downloads at once in a worker; a user may hold a quarter")
+    allow_ports: Annotated[frozenset[int], CommaList] = Field(frozenset({80, 443}), description="ports")
+    allow_hosts: Annotated[frozenset[str], CommaList] = Field(
+        frozenset(), description="if set, the only hosts pictures may come from"
+    )
+    allow_networks: Annotated[frozenset[IPv4Network | IPv6Network], CommaList] = Field(
+        frozenset(), description="private networks that are opened (a picture store); empty is safest"
+    )
+
+    @field_validator("allow_ports", "allow_hosts", "allow_networks", mode="before")
+    @classmethod
+    def split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return [part.strip().lower() for part in value.split(",") if part.strip()]
+        return value
+
+
+class EngineSettings(Group):
+    name: Literal["ppocr", "paddleocr"] = Field("ppocr", description="our engine, or the paddleocr package")
+    runtime: Literal["openvino", "onnxruntime"] = Field("openvino", description="what runs the models")
+    threads: PositiveInt = Field(
+        default_factory=lambda: len(os.sched_getaffinity(0)), description="pictures read at once in a worker"
+    )
+    models_dir: Path = Field(ROOT / "models", description="folders made by `flask models pull`")
+    detection_model: str = Field("PP-OCRv6_small_det", description="folder of the detection model")
+    recognition_model: str = Field("PP-OCRv6_small_rec", description="folder of the recognition model")
+    side_limit: int = Field(960, ge=64, description="longest side in pixels that detection works on")
+    max_side_limit: int = Field(2560, ge=64, description="the most side_limit a request may ask for")
+    max_lines: PositiveInt = Field(1000, description="text lines read in one picture")
+    queue_wait_s: PositiveFloat = Field(5, description="the longest a request may wait for an engine")
+    read_limit_s: PositiveFloat = Field(60, description="one read; the worker is replaced after a longer one")
+
+
+class StateSettings(Group):
+    database_url: str = Field(f"sqlite:///{ROOT}/var/ocr.sqlite", description="SQLAlchemy URL; SQLite for now")
+    key_file: Path = Field(ROOT / "var" / "secret.key", description="key that encrypts secrets at rest")
+    busy_timeout_ms: PositiveInt = Field(1000, description="how long to wait for another writer")
+
+    @field_validator("database_url")
+    @classmethod
+    def only_sqlite(cls, url: str) -> str:
+        if not url.startswith("sqlite:///") or url == "sqlite:///" or ":memory:" in url:
+            raise ValueError("must be sqlite:///PATH: a database in memory would not be shared by the workers")
+        return url
+
+
+class LogSettings(Group):
+    file: str = Field(f"{ROOT}/log/ocr.log", description="JSON lines, one a request; - is standard error")
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="OCR_",
+        env_nested_delimiter="__",
+        env_file=ROOT / ".env",
+        env_ignore_empty=True,
+        frozen=True,
+        extra="ignore",
+        validate_default=True,
+    )
+
+    bind: str = Field("127.0.0.1:8081", description="where gunicorn listens; gunicorn.py has a copy")
+    auth: AuthSettings = AuthSettings()
+    limits: LimitSettings = LimitSettings()
+    fetch: FetchSettings = FetchSettings()
+    engine: EngineSettings = EngineSettings()
+    state: StateSettings = StateSettings()
+    log: LogSettings = LogSettings()
+
+
+def setting_names() -> dict[str, str]:
+    """Every environment variable that means something here, with its description."""
+    names = {}
+    for name, info in Settings.model_fields.items():
+        group = info.annotation
+        if isinstance(group, type) and issubclass(group, Group):
+            for key, inner in group.model_fields.items():
+                names[f"OCR_{name}__{key}".upper()] = inner.description or ""
+        else:
+            names[f"OCR_{name}".upper()] = info.description or ""
+    return names
+
+
+def unknown_variables(environ: Mapping[str, str]) -> list[str]:
+    """`OCR_*` variables that no setting reads: most often a spelling mistake that leaves a default in force."""
+    known = setting_names().keys() | {"OCR_DAEMON"}
+    return sorted(name for name in environ if name.startswith("OCR_") and name.upper() not in known)
