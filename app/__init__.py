@@ -1,0 +1,46 @@
+"""An OCR service: a signed request in, the text of its picture out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from config.settings import Settings
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The Flask application; nothing is connected or loaded before `app.extensions["ocr"].start()`."""
+    from flask import Flask
+
+    from app import cli, web
+    from app.web import ocr, status
+    from app.web.codec import RequestLimits
+    from app.wiring import build_services, new_request_id
+    from config.settings import Settings, load_tips
+
+    settings = settings or Settings()
+    services = build_services(settings)
+    tips = load_tips()
+    limits = RequestLimits(
+        settings.limits.timeout_ms,
+        settings.limits.min_timeout_ms,
+        settings.limits.max_timeout_ms,
+        settings.engine.max_side_limit,
+    )
+
+    app = Flask(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = settings.limits.max_body_bytes
+    app.config["MAX_FORM_MEMORY_SIZE"] = settings.limits.max_body_bytes
+    app.config["MAX_FORM_PARTS"] = 32
+    app.extensions["ocr"] = services
+    web.init_app(app, new_request_id=new_request_id, tips=tips)
+    app.register_blueprint(
+        ocr.blueprint(services.ocr, clock=services.clock, limits=limits, metrics=services.metrics, tips=tips)
+    )
+    app.register_blueprint(
+        status.blueprint(ping_store=services.store.ping, offload=services.offload, metrics=services.metrics)
+    )
+    cli.init_app(app)
+    return app

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+RECOGNISED = 6
+"""The wire contract's status code of success, the only one that is charged."""
+
+USERNAME = r"[A-Za-z0-9_.-]{1,64}"
+"""What a user may be called, as a regular expression; compared byte for byte."""
+
 Point = tuple[int, int]
 Quad = tuple[Point, Point, Point, Point]
 
@@ -150,6 +156,3 @@ class OcrAnswer:
     elapsed: Elapsed
     quota: Quota
     boxes: bool = True
-
-
-RECOGNISED = 6

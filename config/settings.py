@@ -11,10 +11,14 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
+import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
+HOME = Path(os.environ.get("OCR_HOME", ROOT)).resolve()
+"""Where log/ and var/ are: the checkout, or a folder for each of several instances of it."""
+
 MIB = 1024 * 1024
 
 CommaList = NoDecode
@@ -82,20 +86,24 @@ class EngineSettings(Group):
 
 
 class StateSettings(Group):
-    database_url: str = Field(f"sqlite:///{ROOT}/var/ocr.sqlite", description="SQLAlchemy URL; SQLite for now")
-    key_file: Path = Field(ROOT / "var" / "secret.key", description="key that encrypts secrets at rest")
+    database_url: str = Field(
+        f"sqlite:///{HOME}/var/ocr.sqlite", description="SQLAlchemy URL; SQLite for now"
+    )
+    key_file: Path = Field(HOME / "var" / "secret.key", description="key that encrypts secrets at rest")
     busy_timeout_ms: PositiveInt = Field(1000, description="how long to wait for another writer")
 
     @field_validator("database_url")
     @classmethod
     def only_sqlite(cls, url: str) -> str:
         if not url.startswith("sqlite:///") or url == "sqlite:///" or ":memory:" in url:
-            raise ValueError("must be sqlite:///PATH: a database in memory would not be shared by the workers")
+            raise ValueError(
+                "must be sqlite:///PATH: a database in memory would not be shared by the workers"
+            )
         return url
 
 
 class LogSettings(Group):
-    file: str = Field(f"{ROOT}/log/ocr.log", description="JSON lines, one a request; - is standard error")
+    file: str = Field(f"{HOME}/log/ocr.log", description="JSON lines, one a request; - is standard error")
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
 
@@ -133,6 +141,12 @@ def setting_names() -> dict[str, str]:
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """`OCR_*` variables that no setting reads: most often a spelling mistake that leaves a default in force."""
-    known = setting_names().keys() | {"OCR_DAEMON"}
+    """`OCR_*` variables that no setting reads: most often a typing error that leaves a default in force."""
+    known = setting_names().keys() | {"OCR_DAEMON", "OCR_HOME"}
     return sorted(name for name in environ if name.startswith("OCR_") and name.upper() not in known)
+
+
+def load_tips() -> dict[str, dict[str, str]]:
+    """Sentences for people, by the contract's `error` and by language (`en`, `zh`)."""
+    tips: dict[str, dict[str, str]] = yaml.safe_load((ROOT / "config" / "tips.yaml").read_text("utf-8"))
+    return tips

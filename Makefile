@@ -1,0 +1,42 @@
+# Everything a newcomer needs: `make run` and `make test`.
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+
+setup: $(VENV)/.installed models/.pulled  ## make the virtual environment and pull the models
+
+run: setup  ## set up, serve on 127.0.0.1:8081, and read a sample picture over the signed API
+	@scripts/run.sh
+
+test: setup $(VENV)/.tools  ## run all tests; ARGS="-k nonce" goes to pytest
+	@$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/.installed $(VENV)/.tools  ## ruff, mypy, import-linter
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+lock: $(VENV)/.tools  ## pin requirements.in and requirements-dev.in anew
+	@scripts/lock.sh
+
+clean:  ## remove what the targets above made, but neither users nor records (var/)
+	rm -rf $(VENV) models log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+$(VENV)/.installed: requirements.txt scripts/setup.sh
+	@scripts/setup.sh $(VENV)
+	@touch $@
+
+$(VENV)/.tools: requirements-dev.txt $(VENV)/.installed
+	@echo "Installing the tools for tests and checks ..."
+	@$(BIN)/pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+	@touch $@
+
+models/.pulled: app/ocr/models.py | $(VENV)/.installed
+	@$(BIN)/flask models pull
+	@touch $@

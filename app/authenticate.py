@@ -1,0 +1,145 @@
+"""Who sent a request: labels -> timestamp -> signature -> enabled. Pure; also signs, for clients and tests.
+
+The string to sign is every field but `sign` and `picture_base64`, sorted by name, each `name=value`
+percent-encoded as RFC 3986 section 2.3 asks and joined by `&`. The encoding makes it one-to-one: no `&nonce=`
+inside a URL can pass for a field.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from app.errors import (
+    NonceMissing,
+    PictureMissing,
+    ServiceError,
+    SignMissing,
+    SignWrong,
+    TimestampExpired,
+    UserDisabled,
+    UsernameMissing,
+)
+from app.model import Account, OcrRequest
+from app.ports import Accounts
+
+UNSIGNED_FIELDS = frozenset({"sign", "picture_base64"})
+PICTURE_FIELDS = ("picture_url", "picture_base64", "image")
+LABELS: Mapping[str, type[ServiceError]] = {
+    "username": UsernameMissing,
+    "nonce": NonceMissing,
+    "sign": SignMissing,
+    **dict.fromkeys(PICTURE_FIELDS, PictureMissing),
+}
+
+_HEX_DIGITS = {"hmac-sha256": 64, "md5": 32}
+_NOBODY = ("a secret that nobody has", "and another, since a user may have two")
+
+
+@dataclass(frozen=True, slots=True)
+class SignaturePolicy:
+    """How far a timestamp may lie from our clock, and how long a nonce without timestamp is kept."""
+
+    max_age_s: int
+    max_ahead_s: int
+    legacy_nonce_days: int
+
+
+def require_labels(fields: Mapping[str, object]) -> None:
+    """Raise the error of the first label that is missing: absent, empty or not a string."""
+    for name in ("username", "nonce", "sign"):
+        if not _given(fields.get(name)):
+            raise LABELS[name](f"no {name}", field=name)
+    if not any(_given(fields.get(name)) for name in PICTURE_FIELDS):
+        raise PictureMissing("no picture", field=PICTURE_FIELDS[0])
+
+
+def authenticate(request: OcrRequest, accounts: Accounts, *, now: float, policy: SignaturePolicy) -> Account:
+    """The account whose secret signed this request. now: Unix seconds.
+
+    Raises TimestampExpired, SignWrong or UserDisabled. An unknown user costs the same work and gets the
+    same answer as a wrong signature.
+    """
+    _check_timestamp(request, now, policy)
+    account = accounts.find(request.username)
+    if not _signed_by(request, account) or account is None:
+        raise SignWrong("unknown user" if account is None else "wrong signature")
+    if not account.enabled:
+        raise UserDisabled(request.username)
+    return account
+
+
+def nonce_ttl_s(request: OcrRequest, *, now: float, policy: SignaturePolicy) -> float:
+    """How long this nonce must be remembered: until its timestamp has expired, and a second more.
+
+    A fixed time would let a body dated ahead be replayed after its nonce was forgotten.
+    """
+    if request.timestamp is None or request.legacy:
+        return policy.legacy_nonce_days * 86_400
+    return request.timestamp + policy.max_age_s - now + 1
+
+
+def sign(secret: str, fields: Mapping[str, str]) -> str:
+    """hex(HMAC-SHA256(secret, string to sign)) of the fields as they are written there."""
+    return hmac.digest(secret.encode(), string_to_sign(fields).encode(), "sha256").hex()
+
+
+def sign_legacy(secret: str, username: str, nonce: str) -> str:
+    """The original service's signature: it covers neither picture nor time."""
+    message = f"username={username}&password={secret}&nonce={nonce}"
+    return hashlib.md5(message.encode(), usedforsecurity=False).hexdigest()
+
+
+def string_to_sign(fields: Mapping[str, str]) -> str:
+    return "&".join(
+        f"{quote(name, safe='')}={quote(value, safe='')}"
+        for name, value in sorted(fields.items())
+        if name not in UNSIGNED_FIELDS
+    )
+
+
+def _given(value: object) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _check_timestamp(request: OcrRequest, now: float, policy: SignaturePolicy) -> None:
+    if request.timestamp is None:
+        if request.legacy:
+            return
+        raise TimestampExpired("no timestamp", field="timestamp")
+    age = now - request.timestamp
+    if not -policy.max_ahead_s <= age <= policy.max_age_s:
+        raise TimestampExpired(f"{age:.0f} s old", field="timestamp")
+
+
+def _signed_by(request: OcrRequest, account: Account | None) -> bool:
+    """Whether one of the account's secrets made `sign`; every secret is tried, so that time tells nothing."""
+    usable = account is not None and (account.allow_legacy_sign or not request.legacy)
+    secrets = account.secrets if account is not None and usable else ()
+    if not re.fullmatch(
+        f"[0-9a-f]{{{_HEX_DIGITS['md5' if request.legacy else 'hmac-sha256']}}}", request.sign
+    ):
+        return False
+    given = request.sign.encode()
+    matches = [
+        hmac.compare_digest(given, _expected(secret, request).encode())
+        for secret in (*secrets, *_NOBODY)[: len(_NOBODY)]
+    ]
+    return any(matches[: len(secrets)]) and _picture_bound(request)
+
+
+def _expected(secret: str, request: OcrRequest) -> str:
+    if request.legacy:
+        return sign_legacy(secret, request.username, request.nonce)
+    return sign(secret, request.signed_fields)
+
+
+def _picture_bound(request: OcrRequest) -> bool:
+    """The signature covers a sent picture by its digest alone, so the digest must be the picture's."""
+    if request.picture is None:
+        return True
+    return hmac.compare_digest(hashlib.sha256(request.picture).hexdigest(), request.picture_sha256 or "")

@@ -1,0 +1,60 @@
+"""`flask models`, `flask db` and `flask doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from flask.cli import AppGroup, with_appcontext
+
+from app import doctor
+from app.cli.output import services, table, told
+from app.ocr import models
+
+models_group = AppGroup("models", help="The OCR models.")
+
+
+@models_group.command("pull")
+@click.option("--wheel", type=click.Path(exists=True, path_type=Path), help="A wheel already downloaded.")
+@told
+def pull(wheel: Path | None) -> None:
+    """Download the models from the package registry, check them and lay them out."""
+    models.pull(services().settings.engine.models_dir, click.echo, wheel=wheel)
+
+
+@models_group.command("list")
+@told
+def list_() -> None:
+    """List the models that are here."""
+    rows = [
+        (m.name, m.kind, f"{m.size_bytes / 1e6:.1f} MB")
+        for m in models.installed(services().settings.engine.models_dir)
+    ]
+    table(("MODEL", "KIND", "SIZE"), rows)
+
+
+db_group = AppGroup("db", help="The database.")
+
+
+@db_group.command("init")
+@told
+def init() -> None:
+    """Make the database, its tables and the key file, as far as they are missing."""
+    services().store.create()
+    click.echo(f"Ready: {services().settings.state.database_url}")
+
+
+@click.command("doctor")
+@with_appcontext
+def doctor_command() -> None:
+    """Check models, keys, limits, folders, settings and the download guard; exit 1 if one is wrong."""
+    failed = False
+    for check in doctor.checks(services()):
+        word, colour = (
+            ("WRONG", "red") if not check.good else ("note", "yellow") if check.note else ("ok", "green")
+        )
+        click.secho(f"{word:6}", fg=colour, nl=False)
+        click.echo(check.says)
+        failed = failed or not check.good
+    if failed:
+        raise click.exceptions.Exit(1)

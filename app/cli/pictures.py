@@ -1,0 +1,99 @@
+"""`flask sign` and `flask read`: one picture through the service, and one without it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+import shlex
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import click
+from flask.cli import with_appcontext
+
+from app.authenticate import UNSIGNED_FIELDS, sign
+from app.cli.output import services, told
+from app.model import ReadOptions
+from app.state.users import UnknownUser
+from app.web.codec import Value, as_signed
+
+
+@click.command("sign")
+@with_appcontext
+@click.argument("picture")
+@click.option("--user", required=True, help="Whose secret signs; it is read from the database.")
+@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="E.g. boxes=false.")
+@click.option("--send", metavar="URL", help="Send the request there and print the text.")
+@told
+def sign_command(picture: str, user: str, options: tuple[str, ...], send: str | None) -> None:
+    """Print a signed body for PICTURE, a file or a URL, and a ready curl line on standard error."""
+    account = services().store.find(user)
+    if account is None:
+        raise UnknownUser(user)
+    fields = _request_fields(picture, user, options, now=int(services().clock.now()))
+    fields["sign"] = sign(account.secrets[0], {name: as_signed(value) for name, value in fields.items()})
+    body = json.dumps(fields)
+    if send:
+        click.echo(_send(send, body.encode()))
+        return
+    click.echo(body)
+    click.echo(_curl(picture, fields, body, f"http://{services().settings.bind}/ocr"), err=True)
+
+
+@click.command("read")
+@with_appcontext
+@click.argument(
+    "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a file, with scores and boxes.")
+@told
+def read_command(files: tuple[Path, ...], as_json: bool) -> None:
+    """Read the text of picture FILES here, without the service."""
+    reader = services().reader()
+    with click.progressbar(files, label="Reading", file=click.get_text_stream("stderr")) as progress:
+        readings = [(file, reader(file.read_bytes(), ReadOptions())) for file in progress]
+    for file, reading in readings:
+        if as_json:
+            lines = [{"text": x.text, "score": round(x.score, 4), "box": x.box} for x in reading.page.lines]
+            click.echo(json.dumps({"file": str(file), "lines": lines}, ensure_ascii=False))
+        else:
+            click.echo(f"{click.style(str(file), bold=True)}\n" * (len(files) > 1) + reading.page.text)
+
+
+def _request_fields(picture: str, user: str, options: tuple[str, ...], *, now: int) -> dict[str, Value]:
+    fields: dict[str, Value] = {"username": user, "timestamp": now, "nonce": secrets.token_urlsafe(12)}
+    for option in options:
+        name, _, value = option.partition("=")
+        fields[name] = value == "true" if value in ("true", "false") else value
+        if value.isdecimal() and name != "min_score":
+            fields[name] = int(value)
+    if "://" in picture:
+        return fields | {"picture_url": picture}
+    data = Path(picture).read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    return fields | {"picture_sha256": digest, "picture_base64": base64.b64encode(data).decode()}
+
+
+def _curl(picture: str, fields: dict[str, Value], body: str, url: str) -> str:
+    """A line to paste: the body itself for a URL, a form with the file for a file."""
+    if "picture_url" in fields:
+        return shlex.join(["curl", "-sS", "-H", "Content-Type: application/json", "-d", body, url])
+    sent = {name: value for name, value in fields.items() if name not in UNSIGNED_FIELDS} | {
+        "sign": fields["sign"]
+    }
+    parts = [f"{name}={as_signed(value)}" for name, value in sent.items()]
+    forms = [word for part in (f"image=@{picture}", *parts) for word in ("-F", part)]
+    return shlex.join(["curl", "-sS", *forms, url])
+
+
+def _send(url: str, body: bytes) -> str:
+    """The text of the answer; raises ClickException with the answer's own words for a failure."""
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310  the operator's own
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+            return str(json.load(answer)["result"])
+    except urllib.error.HTTPError as error:
+        raise click.ClickException(error.read().decode()) from error

@@ -1,0 +1,110 @@
+"""`flask users`: who may call the service."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+from flask.cli import AppGroup
+
+from app.cli.output import moment, services, table, told
+from app.model import USERNAME
+from app.state.users import DuplicateUser
+
+UNLIMITED = "unlimited"
+
+
+def _username(ctx: click.Context, param: click.Parameter, name: str) -> str:
+    if not re.fullmatch(USERNAME, name):
+        raise click.BadParameter(f"{name!r} does not match {USERNAME}")
+    return name
+
+
+class QuotaLimit(click.ParamType):
+    name = f"N|{UNLIMITED}"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if value in (None, UNLIMITED):
+            return None
+        if not str(value).isdecimal():
+            self.fail(f"{value!r} is neither a whole number nor {UNLIMITED!r}", param, ctx)
+        return int(value)
+
+
+users_group = AppGroup("users", help="Who may call the service.")
+
+
+@users_group.command("add")
+@click.argument("name", callback=_username)
+@click.option(
+    "--quota", type=QuotaLimit(), default=UNLIMITED, show_default=True, help="Recognitions granted."
+)
+@click.option("--allow-legacy-sign", is_flag=True, help="Accept the original service's md5 signature, too.")
+@click.option("--if-missing", is_flag=True, help="Succeed without a word if there is such a user.")
+@told
+def add(name: str, quota: int | None, allow_legacy_sign: bool, if_missing: bool) -> None:
+    """Add a user and print its secret, once."""
+    services().store.create()
+    try:
+        secret = services().store.users.add(name, quota_limit=quota, allow_legacy_sign=allow_legacy_sign)
+    except DuplicateUser:
+        if if_missing:
+            return
+        raise
+    _show_secret(name, secret)
+
+
+@users_group.command("list")
+@told
+def list_() -> None:
+    """List users with their quota."""
+    rows = [
+        (
+            user.username,
+            "enabled" if user.enabled else "disabled",
+            UNLIMITED if user.quota_limit is None else str(user.quota_limit),
+            str(user.quota_used),
+            "hmac-sha256, md5" if user.allow_legacy_sign else "hmac-sha256",
+            moment(user.created_at),
+        )
+        for user in services().store.users.list()
+    ]
+    table(("USER", "STATE", "QUOTA", "USED", "SIGNATURES", "SINCE"), rows)
+
+
+@users_group.command("enable")
+@click.argument("name")
+@told
+def enable(name: str) -> None:
+    """Let a disabled user call again."""
+    services().store.users.set_enabled(name, True)
+
+
+@users_group.command("disable")
+@click.argument("name")
+@told
+def disable(name: str) -> None:
+    """Refuse a user's requests from now on."""
+    services().store.users.set_enabled(name, False)
+
+
+@users_group.command("set-quota")
+@click.argument("name")
+@click.argument("limit", type=QuotaLimit())
+@told
+def set_quota(name: str, limit: int | None) -> None:
+    """Grant LIMIT recognitions in all, those already used among them."""
+    services().store.users.set_quota(name, limit)
+
+
+@users_group.command("rotate-secret")
+@click.argument("name")
+@told
+def rotate_secret(name: str) -> None:
+    """Print a new secret; the one before it keeps working until the next rotation."""
+    _show_secret(name, services().store.users.rotate_secret(name))
+
+
+def _show_secret(name: str, secret: str) -> None:
+    click.echo(f"The secret of {name}, shown this once:\n\n  {secret}\n")

@@ -1,0 +1,79 @@
+"""Is everything in place, and is nothing open that should not be? `flask doctor` prints the answers."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.errors import ServiceError
+from app.wiring import Services, build_reader
+from config.settings import unknown_variables
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """note: good as it is if it was meant, and worth knowing."""
+
+    good: bool
+    says: str
+    note: bool = False
+
+
+def checks(services: Services) -> Iterator[Check]:
+    settings = services.settings
+    yield _attempt("the engine reads its built-in picture", lambda: build_reader(settings, services.clock))
+    yield _attempt(f"the database answers ({settings.state.database_url})", services.store.ping)
+    yield _key_is_private(settings.state.key_file)
+    yield _attempt(f"downloads from our own {settings.bind} are refused", services.check_guard)
+    for folder in (Path(settings.log.file).parent, settings.state.key_file.parent):
+        yield Check(os.access(folder, os.W_OK), f"{folder} is a folder we can write to")
+    yield from _limits(services)
+    yield from _security(services)
+    unknown = ", ".join(unknown_variables(os.environ))
+    yield Check(not unknown, f"unknown variables: {unknown}" if unknown else "every OCR_ variable is known")
+
+
+def _attempt(says: str, action: Callable[[], object]) -> Check:
+    try:
+        action()
+    except ServiceError as error:
+        return Check(False, f"{says}: {error.error}: {error.detail}")
+    except Exception as error:
+        return Check(False, f"{says}: {error}")
+    return Check(True, says)
+
+
+def _key_is_private(key_file: Path) -> Check:
+    says = f"{key_file} is ours alone"
+    if not key_file.is_file():
+        return Check(False, f"{says}: it is missing; run `flask db init`")
+    mode = stat.S_IMODE(key_file.stat().st_mode)
+    return Check(not mode & 0o077, f"{says} (mode {mode:o}; chmod 600 it if not)")
+
+
+def _limits(services: Services) -> Iterator[Check]:
+    limits, fetch = services.settings.limits, services.settings.fetch
+    encoded = limits.max_picture_bytes * 4 / 3
+    yield Check(
+        limits.max_body_bytes > encoded, "a picture of the greatest size fits into a body as picture_base64"
+    )
+    yield Check(
+        fetch.timeout_s * 1000 < limits.timeout_ms,
+        "a fetch that takes its whole time leaves some for reading",
+    )
+
+
+def _security(services: Services) -> Iterator[Check]:
+    fetch = services.settings.fetch
+    opened = ", ".join(map(str, sorted(fetch.allow_networks, key=str)))
+    says = f"private networks are open to picture URLs: {opened}" if opened else "no private network is open"
+    yield Check(True, says, note=bool(opened))
+    legacy = ", ".join(user.username for user in services.store.users.list() if user.allow_legacy_sign)
+    yield Check(
+        True,
+        f"md5 signatures are accepted from: {legacy}" if legacy else "no user may sign by md5",
+        note=bool(legacy),
+    )

@@ -1,0 +1,57 @@
+"""Corners of a text line, and the picture of it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from app.ports import Image
+
+Corners = NDArray[np.float32]  # [4, 2], x and y, clockwise
+
+TALL = 1.5  # from this ratio of height to width PaddleOCR takes the text to run along the height
+MAX_WIDTH = 3200  # of a crop; longer lines are squeezed, as PaddleOCR does
+
+
+def text_first(corners: Corners) -> Corners:
+    """The same rectangle, clockwise from the corner where its text begins: top left, for tall ones top right.
+
+    corners: clockwise from any corner.
+    """
+    edges = np.roll(corners, -1, axis=0) - corners
+    lengths = np.linalg.norm(edges, axis=1)
+    # By angle, not by sorting coordinates: that mixes corners up on a line that climbs by 45 degrees.
+    top = int(np.argmax(edges[:, 0] / np.maximum(lengths, 1e-6)))
+    if int(lengths[(top + 1) % 4]) >= TALL * int(lengths[top]):
+        top += 1
+    return np.roll(corners, -top, axis=0)
+
+
+def turned(corners: Corners) -> Corners:
+    """The same rectangle for text that is upside down in it."""
+    return np.roll(corners, 2, axis=0)
+
+
+def width_at(corners: Corners, height: int) -> int:
+    """How wide the line is, in pixels, once it is scaled to this height."""
+    lengths = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
+    along, across = int(max(lengths[0], lengths[2])), int(max(lengths[1], lengths[3]))
+    return min(math.ceil(height * max(along, 1) / max(across, 1)), MAX_WIDTH)
+
+
+def crop(image: Image, corners: Corners, *, height: int) -> Image:
+    """The line, upright, scaled to this height in pixels. One warp does both: a second would blur."""
+    width = width_at(corners, height)
+    target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    return cv2.warpPerspective(
+        image,
+        cv2.getPerspectiveTransform(corners, target),
+        (width, height),
+        flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )

@@ -1,0 +1,106 @@
+"""Reading order: row by row, from left to right; columns of prose one after the other.
+
+All of it in the frame of the text: the page may be skewed, on its side or upside down. Rows are found by how far lines
+overlap in height, so that an article and its price far to the right stay together. Only a gutter between two sides of
+long lines parts columns; what stands beside it in short pieces (prices, values of a form) is read in rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.ocr.crop import Corners
+
+SAME_ROW = 0.5  # overlap in height, as a part of the lower line's height
+PROSE = 8  # a line of running text is at least this many times as wide as high
+COLUMN_LINES = 3  # fewer lines on a side are no column
+SIDE_BY_SIDE = 0.5  # overlap in height of two columns, as a part of the shorter one
+
+Indices = NDArray[np.intp]
+
+
+def reading_order(boxes: Sequence[Corners]) -> list[int]:
+    """Indices of the boxes as a person would read them. boxes: each clockwise from where its text begins."""
+    if not boxes:
+        return []
+    spans = _Spans(np.stack(boxes).astype(np.float64))
+    return [int(i) for i in spans.in_order(np.arange(len(boxes)))]
+
+
+class _Spans:
+    """The extent of each line along the direction of the text (left, right) and across it (top, bottom)."""
+
+    def __init__(self, boxes: NDArray[np.float64]) -> None:
+        along = boxes[:, 1] - boxes[:, 0]
+        quarter = np.rint(np.arctan2(along[:, 1], along[:, 0]) / (np.pi / 2)).astype(int) % 4
+        lengths = np.linalg.norm(along, axis=1)
+        main = quarter == np.bincount(quarter, weights=lengths, minlength=4).argmax()
+        x, y = along[main].sum(axis=0) / max(np.linalg.norm(along[main].sum(axis=0)), 1e-6)
+        turned = boxes @ np.array([[x, -y], [y, x]])
+        self.left, self.right = turned[:, :, 0].min(axis=1), turned[:, :, 0].max(axis=1)
+        height = np.maximum(np.linalg.norm(boxes[:, 3] - boxes[:, 0], axis=1), 1)
+        # The height of a line that leans is its own, not that of its bounding box. A line that runs down the page
+        # counts at its top, where it begins.
+        self.top = np.where(main, turned[:, :, 1].mean(axis=1) - height / 2, turned[:, :, 1].min(axis=1))
+        self.bottom = self.top + height
+
+    def in_order(self, lines: Indices) -> list[np.intp]:
+        gutter = self._gutter(lines)
+        if gutter is None:
+            return self._in_rows(lines)
+        ordered: list[np.intp] = []
+        beside = (self.right[lines] <= gutter) | (self.left[lines] >= gutter)
+        across, rest = lines[~beside], lines[beside]
+        # A heading over both columns parts what is above it from what is below.
+        for line in across[np.argsort(self.top[across])]:
+            above = self.top[rest] < self.top[line]
+            ordered += [*self._in_columns(rest[above], gutter), line]
+            rest = rest[~above]
+        return ordered + self._in_columns(rest, gutter)
+
+    def _in_columns(self, lines: Indices, gutter: float) -> list[np.intp]:
+        left = self.right[lines] <= gutter
+        return self.in_order(lines[left]) + self.in_order(lines[~left]) if len(lines) else []
+
+    def _in_rows(self, lines: Indices) -> list[np.intp]:
+        """Each line joins the row whose last line it stands beside, so that a row may bend with the paper."""
+        rows: list[list[np.intp]] = []
+        last = np.empty(0, np.intp)
+        for line in lines[np.argsort(self.left[lines], kind="stable")]:
+            overlap = np.minimum(self.bottom[last], self.bottom[line]) - np.maximum(self.top[last], self.top[line])
+            shared = overlap / np.minimum(self._height(last), self._height(line))
+            best = int(shared.argmax()) if len(last) else -1
+            if best >= 0 and shared[best] >= SAME_ROW:
+                rows[best].append(line)
+                last[best] = line
+            else:
+                rows.append([line])
+                last = np.append(last, line)
+        rows.sort(key=lambda row: float(np.mean(self.top[row] + self.bottom[row])))
+        return [line for row in rows for line in row]
+
+    def _gutter(self, lines: Indices) -> float | None:
+        """Where two columns of prose part, crossed by the fewest lines; None where there are no columns."""
+        best, fewest = None, len(lines) // COLUMN_LINES
+        for gutter in np.unique(self.right[lines]):
+            left, right = lines[self.right[lines] <= gutter], lines[self.left[lines] >= gutter]
+            crossing = len(lines) - len(left) - len(right)
+            if crossing < fewest and self._is_column(left) and self._is_column(right) and self._side_by_side(left, right):
+                best, fewest = float(gutter), crossing
+        return best
+
+    def _is_column(self, lines: Indices) -> bool:
+        if len(lines) < COLUMN_LINES:
+            return False
+        return bool(np.median((self.right[lines] - self.left[lines]) / self._height(lines)) >= PROSE)
+
+    def _side_by_side(self, one: Indices, other: Indices) -> bool:
+        top, bottom = max(self.top[one].min(), self.top[other].min()), min(self.bottom[one].max(), self.bottom[other].max())
+        shorter = min(np.ptp(self.top[one]), np.ptp(self.top[other]))
+        return bool(bottom - top >= SIDE_BY_SIDE * shorter)
+
+    def _height(self, lines: Indices) -> NDArray[np.float64]:
+        return self.bottom[lines] - self.top[lines]

@@ -1,0 +1,53 @@
+"""The paddleocr package behind our protocol: slower, and the reference for what a picture says."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# Read when paddlex is imported: without it each start looks for the model hubs.
+os.environ["PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK"] = "True"
+
+import numpy as np
+from paddleocr import PaddleOCR
+
+from app.model import Page, ReadOptions
+from app.ocr import models
+from app.ocr.crop import text_first
+from app.ocr.page import page
+
+if TYPE_CHECKING:
+    from app.ports import Image
+
+
+class PaddleEngine:
+    # Its objects are not safe between threads: some calls raise, others return another call's text.
+    threads: int | None = 1
+
+    def __init__(
+        self, *, models_dir: Path, detection_model: str, recognition_model: str, cores: int, side_limit: int
+    ) -> None:
+        models.load_detection(models_dir, detection_model)  # a missing model must not be looked for on a hub
+        models.load_recognition(models_dir, recognition_model)
+        self.model = recognition_model.removesuffix("_rec")
+        self._side_limit = side_limit
+        self._ocr = PaddleOCR(
+            text_detection_model_name=detection_model,
+            text_detection_model_dir=str(models_dir / detection_model),
+            text_recognition_model_name=recognition_model,
+            text_recognition_model_dir=str(models_dir / recognition_model),
+            use_doc_orientation_classify=False,
+            use_doc_unwarping=False,
+            use_textline_orientation=False,
+            engine="onnxruntime",
+            engine_config={"intra_op_num_threads": cores},
+            device="cpu",
+        )
+
+    def read(self, image: Image, options: ReadOptions) -> Page:
+        [result] = self._ocr.predict(
+            image, text_det_limit_type="max", text_det_limit_side_len=options.side_limit or self._side_limit
+        )
+        boxes = [text_first(np.asarray(polygon, np.float32)) for polygon in result["rec_polys"]]
+        return page(self.model, boxes, result["rec_texts"], result["rec_scores"], options)

@@ -1,0 +1,40 @@
+"""From a picture to a network's input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from app.ports import Image
+
+Floats = NDArray[np.float32]
+
+
+class Normalizer:
+    """(value * scale - mean) / std for each channel, then channels first."""
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], scale: float) -> None:
+        self._factor = (scale / np.array(std)).astype(np.float32)
+        self._offset = (-np.array(mean) / np.array(std)).astype(np.float32)
+
+    def __call__(self, images: Sequence[Image], *, height: int, width: int) -> Floats:
+        """images: uint8 [h, w, 3], each at most height x width, one batch.
+
+        Returns [len(images), 3, height, width], with zeros right of each image and below it.
+        """
+        batch = np.zeros((len(images), 3, height, width), np.float32)
+        for image, tensor in zip(images, batch, strict=True):
+            for channel, plane in enumerate(cv2.split(image)):
+                window = tensor[channel, : image.shape[0], : image.shape[1]]
+                np.multiply(plane, self._factor[channel], out=window)
+                window += self._offset[channel]
+        return batch
+
+
+def round_up(length: int, step: int) -> int:
+    return -(-length // step) * step

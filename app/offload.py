@@ -1,0 +1,208 @@
+"""Where pictures are read: beside gevent's loop, never on it, and never more than can be done in time.
+
+A read takes up to a second of CPU. On the loop it would stall every other request and gunicorn's heartbeat;
+in gevent's native thread pool it does not, because the runtimes release the GIL while they compute.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable
+from typing import Self
+
+import gevent
+from gevent.lock import BoundedSemaphore
+from gevent.monkey import is_module_patched
+from gevent.threadpool import ThreadPool
+
+from app.errors import Busy, OcrFailed, ServiceError
+from app.model import Reading, ReadOptions
+from app.ports import Clock
+
+Read = Callable[[bytes, ReadOptions], Reading]
+
+# A picture that is still being fetched after this long may never come: it no longer keeps others out.
+FETCHING_COUNTS_S = 1.0
+# What one read is thought to take before any was measured.
+FIRST_GUESS_S = 0.5
+# Weight of the newest read in the moving average.
+NEWEST = 0.2
+
+
+def under_gevent() -> bool:
+    """Whether this process is a gevent worker, whose loop a read would stall."""
+    return bool(is_module_patched("socket"))
+
+
+class Inline:
+    """Reads in the caller's own thread, one picture at a time: tests, the command line and `flask run`."""
+
+    def __init__(self, build: Callable[[], Read], *, clock: Clock) -> None:
+        self._build = build
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._reader: Read | None = None
+
+    def start(self) -> None:
+        with self._lock:
+            self._started()
+
+    def ready(self) -> bool:
+        self.start()
+        return True
+
+    def reserve(self, deadline: float) -> InlinePlace:
+        return InlinePlace(self)
+
+    def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
+        arrived = self._clock.monotonic()
+        with self._lock:
+            waited = self._clock.monotonic() - arrived
+            return _result(_attempt(self._started(), data, options)), round(waited * 1000)
+
+    def _started(self) -> Read:
+        self._reader = self._reader or self._build()
+        return self._reader
+
+
+class InlinePlace:
+    def __init__(self, owner: Inline) -> None:
+        self._owner = owner
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
+        return self._owner.read(data, options)
+
+
+class NativeThreads:
+    """Reads in gevent's native threads, `threads` pictures at once.
+
+    The reader is built in such a thread too, by start(). We count who is waiting ourselves, since the pool's
+    own queue has no limit, and refuse a newcomer by the time it would have to wait.
+
+    queue_wait_s: the longest wait for a thread. read_limit_s: a read that takes longer cannot be stopped, so
+    its caller is answered, no new work is taken, and on_overrun() asks for this worker to be replaced.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], Read],
+        *,
+        threads: int,
+        queue_wait_s: float,
+        read_limit_s: float,
+        clock: Clock,
+        on_overrun: Callable[[], None],
+    ) -> None:
+        self._build = build
+        self._threads = threads
+        self._queue_wait_s = queue_wait_s
+        self._read_limit_s = read_limit_s
+        self._clock = clock
+        self._on_overrun = on_overrun
+        self._pool = ThreadPool(threads)
+        self._free = BoundedSemaphore(threads)
+        self._places: set[NativePlace] = set()
+        self._read_s = FIRST_GUESS_S
+        self._reader: Read | None = None
+        self._overrun = False
+
+    def start(self) -> None:
+        self._reader = self._pool.apply(self._build)
+
+    def ready(self) -> bool:
+        return self._reader is not None and not self._overrun
+
+    def reserve(self, deadline: float) -> NativePlace:
+        if not self.ready():
+            raise Busy("the engine is not ready", retry_after=1)
+        wait_s = self._expected_wait_s()
+        time_left_s = deadline - self._clock.monotonic()
+        if wait_s > min(self._queue_wait_s, time_left_s - self._read_s):
+            raise Busy(f"{wait_s:.1f} s to wait", retry_after=self._retry_after(wait_s))
+        return NativePlace(self, deadline, self._clock.monotonic())
+
+    def _expected_wait_s(self) -> float:
+        now = self._clock.monotonic()
+        ahead = sum(place.counts(now) for place in self._places)
+        return max(0, ahead + 1 - self._threads) * self._read_s / self._threads
+
+    def _retry_after(self, wait_s: float) -> int:
+        return max(1, math.ceil(wait_s - self._queue_wait_s / 2))
+
+    def enter(self, place: NativePlace) -> None:
+        self._places.add(place)
+
+    def leave(self, place: NativePlace) -> None:
+        self._places.discard(place)
+
+    def read(self, data: bytes, options: ReadOptions, deadline: float) -> tuple[Reading, int]:
+        arrived = self._clock.monotonic()
+        if not self._free.acquire(timeout=max(0.0, min(self._queue_wait_s, deadline - arrived))):
+            raise Busy("waited in vain", retry_after=self._retry_after(self._expected_wait_s()))
+        begun = self._clock.monotonic()
+        job = self._pool.spawn(_attempt, self._reader, data, options)
+        watch = gevent.spawn_later(self._read_limit_s, self._give_up)
+        job.rawlink(lambda _: self._done(watch, begun))
+        try:
+            outcome = job.get(timeout=max(0.0, min(deadline - begun, self._read_limit_s)))
+        except gevent.Timeout:
+            if self._clock.monotonic() < deadline:
+                raise OcrFailed(f"reading took over {self._read_limit_s} s") from None
+            raise Busy("the deadline passed while reading", retry_after=1) from None
+        return _result(outcome), round((begun - arrived) * 1000)
+
+    def _done(self, watch: gevent.Greenlet, begun: float) -> None:
+        watch.kill(block=False)
+        self._read_s += NEWEST * (self._clock.monotonic() - begun - self._read_s)
+        self._free.release()
+
+    def _give_up(self) -> None:
+        self._overrun = True
+        self._on_overrun()
+
+
+class NativePlace:
+    """A place in the queue. It counts while its picture may come soon, and while it waits or is read."""
+
+    def __init__(self, owner: NativeThreads, deadline: float, since: float) -> None:
+        self._owner = owner
+        self._deadline = deadline
+        self._since = since
+        self._reading = False
+
+    def counts(self, now: float) -> bool:
+        return self._reading or now - self._since < FETCHING_COUNTS_S
+
+    def __enter__(self) -> Self:
+        self._owner.enter(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._owner.leave(self)
+
+    def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
+        self._reading = True
+        return self._owner.read(data, options, self._deadline)
+
+
+def _attempt(reader: Read, data: bytes, options: ReadOptions) -> Reading | Exception:
+    """Read, with any failure as a value: gevent's pool would print its traceback."""
+    try:
+        return reader(data, options)
+    except Exception as error:
+        return error
+
+
+def _result(outcome: Reading | Exception) -> Reading:
+    if isinstance(outcome, Reading):
+        return outcome
+    if isinstance(outcome, ServiceError):
+        raise outcome
+    raise OcrFailed(repr(outcome)) from outcome

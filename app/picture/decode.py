@@ -1,0 +1,154 @@
+"""A stranger's bytes -> pixels, guarded. Pure: runs in the engine's thread, keeps nothing, logs nothing."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from PIL import Image, ImageChops
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from app.errors import PictureTooLarge, PictureUnsupported, ServiceError
+from app.picture.header import check_jpeg, check_png
+
+if TYPE_CHECKING:
+    from app.ports import Image as Pixels
+
+# The closed list. `Image.open` would try some forty formats, EPS among them, and has a global pixel limit.
+_FORMATS: tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...] = (
+    (re.compile(rb"\xff\xd8\xff"), JpegImageFile),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), PngImageFile),
+    (re.compile(rb"RIFF....WEBPVP8[ LX]", re.DOTALL), WebPImageFile),
+    (re.compile(rb"GIF8[79]a"), GifImageFile),
+    (re.compile(rb"II\*\x00|MM\x00\*"), TiffImageFile),
+    (re.compile(rb"BM"), BmpImageFile),
+)
+
+_ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 0x0102
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# Pillow warns of what strangers' pictures hold, each text once and remembered for ever. What matters is
+# checked here. Once for the process, because `warnings.catch_warnings` is not safe in threads.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeLimits:
+    max_picture_bytes: int
+    max_picture_pixels: int
+    max_side_px: int
+    max_jpeg_scans: int
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """image: uint8 [height, width, 3], BGR, upright. format: the container, such as JPEG."""
+
+    image: Pixels
+    width: int
+    height: int
+    format: str
+
+
+def decode(data: bytes, limits: DecodeLimits) -> Picture:
+    """The first frame, as a person sees it. Raises PictureTooLarge, PictureUnsupported."""
+    if len(data) > limits.max_picture_bytes:
+        raise PictureTooLarge(f"{len(data)} bytes over {limits.max_picture_bytes}")
+    try:
+        with _opened(data, limits) as picture:
+            picture.load()
+            rgb = _upright(_as_rgb(picture), picture)
+            image = cv2.cvtColor(np.asarray(rgb), cv2.COLOR_RGB2BGR)
+            return Picture(image, rgb.width, rgb.height, str(picture.format))
+    except ServiceError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureTooLarge(str(error)) from None
+    except Exception as error:  # Pillow's plugins raise nearly every kind, MemoryError included.
+        raise PictureUnsupported(f"{error!r:.300}") from None
+
+
+def _opened(data: bytes, limits: DecodeLimits) -> ImageFile:
+    """The picture with its header read and judged, nothing decoded."""
+    reader = next((reader for magic, reader in _FORMATS if magic.match(data)), None)
+    if reader is None:
+        raise PictureUnsupported(f"begins with {data[:8]!r}")
+    if reader is JpegImageFile:
+        check_jpeg(data, max_scans=limits.max_jpeg_scans)
+    elif reader is PngImageFile:
+        check_png(data)
+    picture = reader(BytesIO(data))
+    width, height = picture.size
+    if width * height > limits.max_picture_pixels or max(width, height) > limits.max_side_px:
+        raise PictureTooLarge(f"{width}x{height} px")
+    return picture
+
+
+def _as_rgb(picture: ImageFile) -> Image.Image:
+    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
+        return _from_deep_grey(picture)
+    if picture.has_transparency_data:
+        return _on_contrast(picture.convert("RGBA"))
+    if picture.mode == "CMYK" and picture.format == "JPEG" and "adobe" not in picture.info:
+        # Pillow takes every CMYK JPEG for Adobe's, which are stored inverted; only the marker makes it so.
+        return ImageChops.invert(picture).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _from_deep_grey(picture: ImageFile) -> Image.Image:
+    """Grey of more than 8 bits, scaled: `convert` would clip, which turns all but black into white."""
+    values = np.asarray(picture)
+    if picture.mode.startswith("I;16"):
+        bits = picture.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0] if isinstance(picture, TiffImageFile) else 16
+        grey = values >> (bits - 8)
+    else:
+        # Such a TIFF names no range: the one found is stretched over 0-255.
+        finite = np.nan_to_num(values.astype(np.float32))
+        low, high = float(finite.min()), float(finite.max())
+        grey = (finite - low) * (255.0 / ((high - low) or 1.0))
+    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+
+
+def _on_contrast(picture: Image.Image) -> Image.Image:
+    """RGBA laid on white if what is opaque in it is dark, else on black: one of the two hides the text.
+
+    The opaque part is what is drawn, mostly text. A picture with nothing opaque at all was written by a
+    program that leaves the fourth channel at zero: it is taken without it.
+    """
+    opaque = picture.getchannel("A").point([0] * 128 + [255] * 128)
+    counts = picture.convert("L").histogram(opaque)
+    total = sum(counts)
+    if total == 0:
+        return picture.convert("RGB")
+    luminance = sum(value * count for value, count in enumerate(counts)) / total
+    ground = Image.new("RGB", picture.size, "white" if luminance < 128 else "black")
+    ground.paste(picture, mask=picture)
+    return ground
+
+
+def _upright(rgb: Image.Image, picture: ImageFile) -> Image.Image:
+    """Turned as EXIF asks. TIFF was turned by Pillow while loading, and then says 1."""
+    try:
+        turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+    except Exception:  # Broken EXIF, which says nothing about the pixels.
+        return rgb
+    return rgb if turn is None else rgb.transpose(turn)

@@ -1,0 +1,121 @@
+"""The story of a request, on one page: authenticate, reserve, admit, fetch, read, record."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from app.authenticate import SignaturePolicy, authenticate, nonce_ttl_s
+from app.errors import DependencyUnavailable, OcrFailed, ServiceError
+from app.model import (
+    RECOGNISED,
+    Elapsed,
+    OcrAnswer,
+    OcrRequest,
+    PictureInfo,
+    Reading,
+    ReadOptions,
+    UsageRecord,
+)
+from app.ports import Accounts, Admission, Clock, Engine, Fetcher, Offload, UsageLog
+
+if TYPE_CHECKING:
+    from app.picture.decode import Picture
+
+
+@dataclass(frozen=True, slots=True)
+class OcrService:
+    accounts: Accounts
+    admission: Admission
+    usage: UsageLog
+    fetcher: Fetcher
+    offload: Offload
+    clock: Clock
+    policy: SignaturePolicy
+
+    def handle(self, request: OcrRequest) -> OcrAnswer:
+        """Read the picture of a signed request; only a picture that was read is charged.
+
+        Raises ServiceError. Until the signature has proven the caller nothing is stored, and an overload
+        answer comes before the nonce is spent, so that the same body can be sent again.
+        """
+        started = self.clock.monotonic()
+        now = self.clock.now()
+        account = authenticate(request, self.accounts, now=now, policy=self.policy)
+        with self.offload.reserve(request.deadline) as place:
+            ttl = nonce_ttl_s(request, now=now, policy=self.policy)
+            quota = self.admission.admit(account, request, nonce_ttl_s=ttl)
+            with self._failure_recorded(request, started):
+                data, fetch_ms = self._picture(request)
+                reading, queue_ms = place.read(data, request.options)
+            elapsed = Elapsed(queue_ms, fetch_ms, reading.decode_ms, reading.ocr_ms, self._ms_since(started))
+            self.usage.finish(_success(request, reading, elapsed))
+        return OcrAnswer(request.request_id, reading, elapsed, quota, request.options.boxes)
+
+    def _picture(self, request: OcrRequest) -> tuple[bytes, int]:
+        if request.picture is not None:
+            return request.picture, 0
+        started = self.clock.monotonic()
+        url = request.picture_url or ""
+        data = self.fetcher.fetch(url, username=request.username, deadline=request.deadline)
+        return data, self._ms_since(started)
+
+    @contextmanager
+    def _failure_recorded(self, request: OcrRequest, started: float) -> Iterator[None]:
+        """Whatever ends an admitted request is written down and gives its quota back, even the worker's end.
+
+        A store that is down must not hide the first error; it closes the record later on its own.
+        """
+        try:
+            yield
+        except BaseException as error:
+            code = error.status_code if isinstance(error, ServiceError) else OcrFailed.status_code
+            elapsed = Elapsed(total=self._ms_since(started))
+            with suppress(DependencyUnavailable):
+                self.usage.finish(UsageRecord(request.request_id, request.username, code, elapsed))
+            raise
+
+    def _ms_since(self, started: float) -> int:
+        return round((self.clock.monotonic() - started) * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What runs in the engine's thread: bytes -> array -> Page. Pure: no logging, no store, no request."""
+
+    decode: Callable[[bytes], Picture]
+    engine: Engine
+    clock: Clock
+
+    def __call__(self, data: bytes, options: ReadOptions) -> Reading:
+        started = self.clock.monotonic()
+        picture = self.decode(data)
+        digest = hashlib.sha256(data).hexdigest()
+        decoded = self.clock.monotonic()
+        page = self.engine.read(picture.image, options)
+        done = self.clock.monotonic()
+        info = PictureInfo(picture.width, picture.height, picture.format, digest)
+        return Reading(page, info, round((decoded - started) * 1000), round((done - decoded) * 1000))
+
+    def checked(self, data: bytes, text: str) -> Self:
+        """This reader, once it has found the known text in a picture of ours."""
+        found = self(data, ReadOptions()).page.text
+        if found != text:
+            raise RuntimeError(f"the engine read {found!r} in its built-in picture instead of {text!r}")
+        return self
+
+
+def _success(request: OcrRequest, reading: Reading, elapsed: Elapsed) -> UsageRecord:
+    lines = reading.page.lines
+    return UsageRecord(
+        request_id=request.request_id,
+        username=request.username,
+        status_code=RECOGNISED,
+        elapsed=elapsed,
+        picture=reading.picture,
+        lines=len(lines),
+        characters=sum(len(line.text) for line in lines),
+    )

@@ -1,0 +1,88 @@
+"""The tables, in terms that SQLite and MySQL both keep exactly.
+
+Times are whole milliseconds since 1970 (UTC) in 64-bit integers: SQLite would store a DateTime as text, and
+MySQL's DATETIME drops the fraction unless told otherwise. Names are compared byte for byte: that is SQLite's
+default, and MySQL is asked for it, since by its own default `Alice` and `alice` would share a row.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table
+from sqlalchemy.dialects import mysql
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData()
+
+
+def _ascii(length: int) -> TypeEngine[str]:
+    exact = mysql.VARCHAR(length, charset="ascii", collation="ascii_bin")
+    return String(length).with_variant(exact, "mysql")
+
+
+def _of_user(*, primary_key: bool = False) -> Column[int]:
+    return Column(
+        "user_id", ForeignKey("users.id", ondelete="CASCADE"), nullable=False, primary_key=primary_key
+    )
+
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("username", _ascii(64), nullable=False, unique=True),
+    Column("enabled", Boolean, nullable=False),
+    Column("allow_legacy_sign", Boolean, nullable=False),
+    Column("quota_limit", BigInteger),  # NULL: without limit
+    Column("quota_used", BigInteger, nullable=False),  # usage records of this user that are charged
+    Column(
+        "rate_tat_us", BigInteger, nullable=False
+    ),  # theoretical arrival time; microseconds, for its fractions
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,  # an id is never given twice: usage records outlive their user
+)
+
+user_secrets = Table(
+    "user_secrets",
+    metadata,
+    Column("id", Integer, primary_key=True),  # newer is higher
+    _of_user(),
+    Column("secret", _ascii(512), nullable=False),  # encrypted
+    Column("created_at", BigInteger, nullable=False),
+    Index("ix_user_secrets_user", "user_id"),
+    sqlite_autoincrement=True,
+)
+
+nonces = Table(
+    "nonces",
+    metadata,
+    _of_user(primary_key=True),
+    Column("nonce", _ascii(64), primary_key=True),
+    Column("request_id", _ascii(64), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_nonces_expiry", "user_id", "expires_at"),  # to purge a user's expired ones
+)
+
+usage_records = Table(
+    "usage_records",
+    metadata,
+    Column("request_id", _ascii(64), primary_key=True),
+    Column("user_id", Integer, nullable=False),  # no foreign key: see users
+    Column("username", _ascii(64), nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),  # NULL until its worker has reported
+    Column("status_code", Integer),  # NULL while running
+    Column("charged", Boolean, nullable=False),  # it holds one of the user's quota; so it does while running
+    Column("picture_sha256", _ascii(64)),
+    Column("picture_width", Integer),
+    Column("picture_height", Integer),
+    Column("picture_format", _ascii(16)),
+    Column("line_count", Integer),
+    Column("character_count", Integer),
+    Column("queue_ms", Integer),
+    Column("fetch_ms", Integer),
+    Column("decode_ms", Integer),
+    Column("ocr_ms", Integer),
+    Column("total_ms", Integer),
+    Index("ix_usage_running", "status_code", "started_at"),  # the few that run, to find those that were lost
+    Index("ix_usage_newest", "started_at"),  # tail
+)

@@ -1,0 +1,245 @@
+"""Bytes <-> OcrRequest and OcrAnswer: the whole wire format.
+
+The JSON accepted is a small regular language, one flat object of strings, integers and booleans, and is
+scanned as such: a general parser accepts what must be refused (duplicate keys, NaN), and nested input makes
+it recurse or fill the memory before anyone can look at the result.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NoReturn
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.authenticate import LABELS, UNSIGNED_FIELDS, require_labels
+from app.errors import RequestMalformed, ServiceError
+from app.model import RECOGNISED, USERNAME, OcrAnswer, OcrRequest, ReadOptions
+
+Value = str | int | bool
+
+MAX_FIELDS = 32
+MAX_URL_BYTES = 2048
+MIN_NONCE = 8
+
+_SPACE = r"[ \t\n\r]*+"
+_INTEGER = r"-?(?:0|[1-9][0-9]{0,17})"
+_EMPTY = re.compile(rf"{_SPACE}\{{{_SPACE}\}}{_SPACE}")
+_BEGIN = re.compile(rf"{_SPACE}\{{")
+_NAME = re.compile(rf'{_SPACE}"([A-Za-z0-9_]{{1,64}})"{_SPACE}:{_SPACE}')
+_VALUE = re.compile(
+    rf'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+"|(?:{_INTEGER}|true|false)(?=[ \t\n\r,}}])'
+)
+_OTHER_VALUE = re.compile(r"null|[\[{0-9-]")
+_NEXT = re.compile(rf"{_SPACE}([,}}])")
+_END = re.compile(rf"{_SPACE}\Z")
+
+_FORM_INTEGERS = ("timestamp", "side_limit", "timeout_ms")
+_FORM_BOOLEANS = ("boxes",)
+
+
+class RequestBody(BaseModel):
+    """The fields of the contract and the form of each."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    username: Annotated[str, Field(pattern=rf"^{USERNAME}$")]
+    nonce: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+    sign: str
+    sign_method: Literal["hmac-sha256", "md5"] | None = None
+    timestamp: Annotated[int, Field(ge=0)] | None = None
+    picture_url: str | None = None
+    picture_base64: str | None = None
+    picture_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    boxes: bool = True
+    min_score: Annotated[str, Field(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")] = "0.5"
+    side_limit: Annotated[int, Field(ge=64)] | None = None
+    timeout_ms: int | None = None
+
+    @property
+    def legacy(self) -> bool:
+        """Whether the original scheme was used: it is named, or known by its short sign without a time."""
+        if self.sign_method is None:
+            return self.timestamp is None and len(self.sign) == 32
+        return self.sign_method == "md5"
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimits:
+    """What a request may ask for: times in milliseconds, the side in pixels."""
+
+    timeout_ms: int
+    min_timeout_ms: int
+    max_timeout_ms: int
+    max_side_limit: int
+
+
+def scan_json(body: bytes) -> dict[str, Value]:
+    """The fields of one flat JSON object. Raises RequestMalformed, or a label's own error for its value."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RequestMalformed("not UTF-8") from error
+    fields: dict[str, Value] = {}
+    if _EMPTY.fullmatch(text):
+        return fields
+    token = _BEGIN.match(text) or _refuse("not an object")
+    while token[0][-1] != "}":
+        token = _NAME.match(text, token.end()) or _refuse("no name")
+        name = token[1]
+        if name in fields or len(fields) == MAX_FIELDS:
+            _refuse("named twice, or too many fields", name)
+        token = _VALUE.match(text, token.end()) or _refuse_value(text, token.end(), name)
+        fields[name] = _value(token[0], name)
+        token = _NEXT.match(text, token.end()) or _refuse("no comma or closing brace", name)
+    if not _END.match(text, token.end()):
+        _refuse("more after the object")
+    return fields
+
+
+def scan_form(form: Mapping[str, str]) -> dict[str, Value]:
+    """The fields of a multipart form: the same values as in JSON, written as text."""
+    fields: dict[str, Value] = dict(form)
+    for name, text in form.items():
+        if name in _FORM_INTEGERS and re.fullmatch(_INTEGER, text):
+            fields[name] = int(text)
+        elif name in _FORM_BOOLEANS and text in ("true", "false"):
+            fields[name] = text == "true"
+    return fields
+
+
+def decode_request(
+    fields: Mapping[str, Value],
+    image: bytes | None,
+    *,
+    request_id: str,
+    arrived: float,
+    limits: RequestLimits,
+) -> OcrRequest:
+    """Labels, then field forms. image: the file of a multipart form. arrived: on the monotonic clock."""
+    require_labels(fields if image is None else {**fields, "image": "given"})
+    try:
+        body = RequestBody.model_validate(fields)
+    except ValidationError as error:
+        _refuse(error.errors()[0]["msg"], str(error.errors()[0]["loc"][0]))
+    _check_forms(body, image, limits)
+    if body.picture_base64 is not None:
+        image = _base64(body.picture_base64)
+    timeout_ms = body.timeout_ms or limits.timeout_ms
+    return OcrRequest(
+        request_id=request_id,
+        username=body.username,
+        nonce=body.nonce,
+        sign=body.sign,
+        timestamp=body.timestamp,
+        legacy=body.legacy,
+        signed_fields={name: as_signed(v) for name, v in fields.items() if name not in UNSIGNED_FIELDS},
+        deadline=arrived + timeout_ms / 1000,
+        picture_url=body.picture_url,
+        picture=image,
+        picture_sha256=body.picture_sha256,
+        options=ReadOptions(body.boxes, float(body.min_score), body.side_limit),
+    )
+
+
+def as_signed(value: Value) -> str:
+    """A field's value as it is written in the string to sign."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def encode_answer(answer: OcrAnswer, *, tips: str) -> dict[str, Any]:
+    """The body of a success: lines in reading order, boxes in pixels of the upright picture, times in ms."""
+    page, picture, elapsed = answer.reading.page, answer.reading.picture, answer.elapsed
+    lines: list[dict[str, Any]] = [{"text": line.text, "score": round(line.score, 4)} for line in page.lines]
+    if answer.boxes:
+        for encoded, line in zip(lines, page.lines, strict=True):
+            encoded["box"] = line.box
+    return {
+        "status_code": RECOGNISED,
+        "error": None,
+        "tips": tips,
+        "result": page.text,
+        "lines": lines,
+        "picture": {
+            "width": picture.width,
+            "height": picture.height,
+            "format": picture.format,
+            "sha256": picture.sha256,
+        },
+        "model": page.model,
+        "elapsed_ms": {
+            "queue": elapsed.queue,
+            "fetch": elapsed.fetch,
+            "decode": elapsed.decode,
+            "ocr": elapsed.ocr,
+            "total": elapsed.total,
+        },
+        "quota": {"limit": answer.quota.limit, "remaining": answer.quota.remaining},
+        "request_id": answer.request_id,
+    }
+
+
+def encode_error(error: ServiceError, *, tips: str, request_id: str) -> dict[str, Any]:
+    """The body of a failure: what the caller may know, and nothing of the error's own text."""
+    body: dict[str, Any] = {
+        "status_code": error.status_code,
+        "error": error.error,
+        "tips": tips,
+        "result": None,
+    }
+    if error.field is not None:
+        body["field"] = error.field
+    if error.stage is not None:
+        body["stage"] = error.stage
+    return body | {"request_id": request_id}
+
+
+def _refuse(why: str, field: str | None = None) -> NoReturn:
+    raise RequestMalformed(why, field=field)
+
+
+def _refuse_value(text: str, at: int, name: str) -> NoReturn:
+    """A label with a null, number, list or object for its value is as good as missing."""
+    kind = LABELS.get(name, RequestMalformed) if _OTHER_VALUE.match(text, at) else RequestMalformed
+    raise kind("neither string, integer nor boolean", field=name)
+
+
+def _value(token: str, name: str) -> Value:
+    try:
+        value: Value = json.loads(token)
+        if isinstance(value, str):
+            value.encode("utf-8")  # a lone surrogate is no character
+    except ValueError:
+        _refuse("wrong escape", name)
+    if isinstance(value, str) and "\0" in value:
+        raise RequestMalformed("NUL", field=name)
+    return value
+
+
+def _check_forms(body: RequestBody, image: bytes | None, limits: RequestLimits) -> None:
+    """What one field's form alone does not say."""
+    sent = image is not None or body.picture_base64 is not None
+    timeout_ms = limits.timeout_ms if body.timeout_ms is None else body.timeout_ms
+    wrong = {
+        "nonce": len(body.nonce) < MIN_NONCE and not body.legacy,
+        "picture_url": body.picture_url is not None
+        and (sent or len(body.picture_url.encode()) > MAX_URL_BYTES),
+        "picture_base64": body.picture_base64 is not None and image is not None,
+        "picture_sha256": sent and body.picture_sha256 is None,
+        "side_limit": (body.side_limit or 0) > limits.max_side_limit,
+        "timeout_ms": not limits.min_timeout_ms <= timeout_ms <= limits.max_timeout_ms,
+    }
+    for name, refused in wrong.items():
+        if refused:
+            raise RequestMalformed("wrong form", field=name)
+
+
+def _base64(text: str) -> bytes:
+    try:
+        return binascii.a2b_base64(text, strict_mode=True)
+    except ValueError as error:
+        raise RequestMalformed(str(error), field="picture_base64") from error

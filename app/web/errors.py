@@ -1,0 +1,64 @@
+"""The only place that turns a failure into an answer: JSON in the contract's form, whatever failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from app.errors import BodyTooLarge, MediaTypeUnsupported, OcrFailed, RequestMalformed, ServiceError
+from app.observe import log
+from app.web.codec import encode_error
+
+Tips = Mapping[str, Mapping[str, str]]
+
+_OURS = {400: RequestMalformed, 413: BodyTooLarge, 415: MediaTypeUnsupported}
+
+
+def init_app(app: Flask, tips: Tips) -> None:
+    def service_error(error: ServiceError) -> Response:
+        g.outcome = (error.status_code, error.detail)
+        body = encode_error(error, tips=tip(tips, error.error), request_id=g.request_id)
+        answer = json_answer(body, error.http)
+        if error.retry_after is not None:
+            answer.headers["Retry-After"] = str(error.retry_after)
+        return answer
+
+    def http_error(error: HTTPException) -> Response:
+        """What Flask and Werkzeug refuse on their own."""
+        if error.code in _OURS:
+            return service_error(_OURS[error.code](error.description or error.name))
+        name, tip_name = _http_name(error)
+        body = {"status_code": None, "error": name, "tips": tip(tips, tip_name), "result": None}
+        answer = json_answer(body | {"request_id": g.request_id}, error.code or 500)
+        if isinstance(error, MethodNotAllowed):
+            answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
+        return answer
+
+    def bug(error: Exception) -> Response:
+        log.error("unexpected error", exc_info=error, extra={"fields": {"request_id": g.request_id}})
+        return service_error(OcrFailed(repr(error)))
+
+    app.register_error_handler(ServiceError, service_error)
+    app.register_error_handler(HTTPException, http_error)
+    app.register_error_handler(Exception, bug)
+
+
+def tip(tips: Tips, name: str) -> str:
+    """The sentence for people, in the language that the caller prefers."""
+    return tips[name][request.accept_languages.best_match(("en", "zh")) or "en"]
+
+
+def json_answer(body: Mapping[str, Any], status: int = 200) -> Response:
+    text = json.dumps(body, ensure_ascii=False) + "\n"
+    return Response(text, status=status, content_type="application/json; charset=utf-8")
+
+
+def _http_name(error: HTTPException) -> tuple[str, str]:
+    """An error outside the contract's codes: its name, and the tip for it."""
+    if isinstance(error, MethodNotAllowed):
+        return "method_not_allowed", "use_post" if error.valid_methods == ["POST"] else "method_not_allowed"
+    return "not_found", "not_found"

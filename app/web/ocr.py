@@ -1,0 +1,71 @@
+"""POST /ocr: bytes in, the service's story, bytes out."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Request, Response, g, request
+
+from app.errors import BodyTooLarge, MediaTypeUnsupported, RequestMalformed
+from app.observe import Metrics, log
+from app.ports import Clock
+from app.service import OcrService
+from app.web.access import callers
+from app.web.codec import RequestLimits, Value, decode_request, encode_answer, scan_form, scan_json
+from app.web.errors import Tips, json_answer, tip
+
+
+def blueprint(
+    service: OcrService, *, clock: Clock, limits: RequestLimits, metrics: Metrics, tips: Tips
+) -> Blueprint:
+    routes = Blueprint("ocr", __name__)
+
+    @routes.post("/ocr", provide_automatic_options=False)
+    @callers("signed")
+    def recognise() -> Response:
+        arrived = clock.monotonic()
+        fields, image = _fields(request)
+        asked = decode_request(fields, image, request_id=g.request_id, arrived=arrived, limits=limits)
+        g.username = asked.username
+        answer = service.handle(asked)
+        g.outcome, g.elapsed = (6, ""), answer.elapsed
+        return json_answer(encode_answer(answer, tips=tip(tips, "ok")))
+
+    @routes.after_request
+    def observed(answer: Response) -> Response:
+        status_code, detail = g.outcome
+        metrics.answered(status_code, g.get("elapsed"))
+        line = {
+            "request_id": g.request_id,
+            "username": g.get("username"),
+            "status_code": status_code,
+            "http": answer.status_code,
+            "detail": detail,
+            "elapsed_ms": g.get("elapsed"),
+        }
+        log.info("ocr", extra={"fields": {name: value for name, value in line.items() if value}})
+        return answer
+
+    return routes
+
+
+def _fields(incoming: Request) -> tuple[dict[str, Value], bytes | None]:
+    """Size, content type, strict parse. The image of a multipart form comes apart from its fields."""
+    if (incoming.content_length or 0) > (incoming.max_content_length or 0):
+        raise BodyTooLarge(f"{incoming.content_length} bytes")
+    charset = incoming.mimetype_params.get("charset", "utf-8").lower()
+    if charset != "utf-8" or "Content-Encoding" in incoming.headers:
+        raise MediaTypeUnsupported(f"charset {charset}")
+    if incoming.mimetype == "application/json":
+        return scan_json(incoming.get_data()), None
+    if incoming.mimetype == "multipart/form-data":
+        return _multipart(incoming)
+    raise MediaTypeUnsupported(incoming.mimetype)
+
+
+def _multipart(incoming: Request) -> tuple[dict[str, Value], bytes | None]:
+    files = incoming.files
+    for name in [*incoming.form, *files]:
+        if len(incoming.form.getlist(name)) + len(files.getlist(name)) > 1:
+            raise RequestMalformed("named twice", field=name[:64])
+    if unknown := files.keys() - {"image"}:
+        raise RequestMalformed("a file of another name", field=min(unknown)[:64])
+    return scan_form(incoming.form), files["image"].read() if "image" in files else None

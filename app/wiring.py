@@ -1,0 +1,147 @@
+"""Which concrete part stands behind each port: the only file that names them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from app.authenticate import SignaturePolicy
+from app.observe import Metrics, configure_logging
+from app.offload import Inline, NativeThreads, under_gevent
+from app.picture.decode import DecodeLimits, decode
+from app.picture.fetch import GuardedFetcher
+from app.ports import Clock, Engine, Offload
+from app.service import OcrService, Reader
+from app.state.sql import SqlStore
+from config.settings import EngineSettings, Settings
+
+# A picture drawn by samples/draw.py, and its text.
+SELF_TEST = Path(__file__).parent / "ocr" / "self_test.png"
+SELF_TEST_TEXT = "No.2468"
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything that create_app and the command line need. Nothing is connected or loaded yet."""
+
+    settings: Settings
+    clock: Clock
+    store: SqlStore
+    fetcher: GuardedFetcher
+    offload: Offload
+    ocr: OcrService
+    reader: Callable[[], Reader]
+    metrics: Metrics
+
+    def start(self) -> None:
+        """Make ready to serve, or say why not: store, key, download guard, models, engine."""
+        self.store.create()
+        self.check_guard()
+        self.offload.start()
+
+    def check_guard(self) -> None:
+        """Raise RuntimeError if a picture URL could reach our own listener."""
+        self.fetcher.check_refuses(self.settings.bind)
+
+
+def build_services(settings: Settings) -> Services:
+    configure_logging(settings.log.file, settings.log.level)
+    clock = SystemClock()
+    store = SqlStore(
+        database_url=settings.state.database_url,
+        key_file=settings.state.key_file,
+        busy_timeout_ms=settings.state.busy_timeout_ms,
+        rate_per_minute=settings.auth.rate_per_minute,
+        rate_burst=settings.auth.rate_burst,
+        abandoned_after_s=settings.limits.max_timeout_ms / 1000 + settings.engine.read_limit_s,
+        clock=clock,
+    )
+    fetcher = GuardedFetcher(
+        **settings.fetch.model_dump(), max_picture_bytes=settings.limits.max_picture_bytes, clock=clock
+    )
+    reader = partial(build_reader, settings, clock)
+    offload = _build_offload(settings, reader, clock)
+    ocr = OcrService(
+        accounts=store,
+        admission=store,
+        usage=store,
+        fetcher=fetcher,
+        offload=offload,
+        clock=clock,
+        policy=SignaturePolicy(
+            settings.auth.max_age_s, settings.auth.max_ahead_s, settings.auth.legacy_nonce_days
+        ),
+    )
+    return Services(settings, clock, store, fetcher, offload, ocr, reader, Metrics())
+
+
+def build_reader(settings: Settings, clock: Clock) -> Reader:
+    """The engine with its models loaded, once it has read a picture of ours and found its text."""
+    limits = DecodeLimits(
+        settings.limits.max_picture_bytes,
+        settings.limits.max_picture_pixels,
+        settings.limits.max_side_px,
+        settings.limits.max_jpeg_scans,
+    )
+    return Reader(partial(decode, limits=limits), build_engine(settings.engine), clock).checked(
+        SELF_TEST.read_bytes(), SELF_TEST_TEXT
+    )
+
+
+def build_engine(settings: EngineSettings) -> Engine:
+    if settings.name == "paddleocr":
+        from app.ocr.paddle_engine import PaddleEngine
+
+        return PaddleEngine(
+            models_dir=settings.models_dir,
+            detection_model=settings.detection_model,
+            recognition_model=settings.recognition_model,
+            side_limit=settings.side_limit,
+            max_lines=settings.max_lines,
+        )
+    from app.ocr.engine import PpOcrEngine
+
+    return PpOcrEngine(
+        models_dir=settings.models_dir,
+        detection_model=settings.detection_model,
+        recognition_model=settings.recognition_model,
+        runtime=settings.runtime,
+        cores=len(os.sched_getaffinity(0)),
+        side_limit=settings.side_limit,
+        max_lines=settings.max_lines,
+    )
+
+
+def _build_offload(settings: Settings, reader: Callable[[], Reader], clock: Clock) -> Offload:
+    if not under_gevent():
+        return Inline(reader, clock=clock)
+    return NativeThreads(
+        reader,
+        threads=1 if settings.engine.name == "paddleocr" else settings.engine.threads,
+        queue_wait_s=settings.engine.queue_wait_s,
+        read_limit_s=settings.engine.read_limit_s,
+        clock=clock,
+        on_overrun=partial(os.kill, os.getpid(), signal.SIGTERM),
+    )
+
+
+def new_request_id() -> str:
+    """32 hex digits that sort by time, as UUID version 7 (RFC 9562)."""
+    milliseconds = time.time_ns() // 1_000_000
+    random = secrets.randbits(74)
+    value = milliseconds << 80 | 7 << 76 | (random >> 62) << 64 | 2 << 62 | random & (1 << 62) - 1
+    return f"{value:032x}"

@@ -1,0 +1,55 @@
+"""Gunicorn's settings: `gunicorn --config gunicorn.py run_ocr_flask:app`.
+
+Read by the master before gevent patches anything, so standard library only. Never imported, and never started
+with the project's root on PYTHONPATH: this file would hide the gunicorn package. Every name without an
+underscore is a setting of gunicorn's.
+"""
+
+import os as _os
+from pathlib import Path as _Path
+
+_root = _Path(__file__).resolve().parent
+_home = _Path(_os.environ.get("OCR_HOME", _root)).resolve()
+_cores = len(_os.sched_getaffinity(0))
+
+# c-ares resolves on the loop; gevent's own resolver has ten threads, so ten hanging names would stop all DNS.
+_os.environ.setdefault("GEVENT_RESOLVER", "ares")
+_metrics = _Path(_os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_home / "var" / "metrics")))
+
+bind = _os.environ.get("OCR_BIND", "127.0.0.1:8081")
+worker_class = "gevent"
+# Each worker holds its own models, so there are few of them, with several engine threads each.
+workers = int(_os.environ.get("WEB_CONCURRENCY", max(1, _cores // 4)))
+_os.environ.setdefault("OCR_ENGINE__THREADS", str(max(1, _cores // workers)))
+
+chdir = str(_root)
+accesslog = str(_home / "log" / "access.log")
+errorlog = str(_home / "log" / "error.log")
+pidfile = str(_home / "log" / "gunicorn.pid")
+daemon = _os.environ.get("OCR_DAEMON", "false").lower() in ("1", "true", "yes")
+control_socket_disable = True
+worker_tmp_dir = "/dev/shm" if _os.path.isdir("/dev/shm") else None  # noqa: S108  the heartbeat must not wait for a disk
+
+# Model sessions must not cross a fork, and what is imported before the fork is not patched.
+preload_app = False
+timeout = 60
+graceful_timeout = 75
+keepalive = 5
+# The backstop against slow leaks.
+max_requests = 20_000
+max_requests_jitter = 2_000
+
+
+for _folder in (_home / "log", _home / "var", _metrics):
+    _folder.mkdir(parents=True, exist_ok=True)
+
+
+def on_starting(server):
+    """Counters begin anew with the master, not with each worker."""
+    for old in _metrics.glob("*.db"):
+        old.unlink()
+
+
+def post_worker_init(worker):
+    """A worker that cannot serve stops the master here, with the reason in log/error.log."""
+    worker.wsgi.extensions["ocr"].start()

@@ -1,0 +1,5 @@
+"""What gunicorn serves: `gunicorn --config gunicorn.py run_ocr_flask:app`."""
+
+from app import create_app
+
+app = create_app()

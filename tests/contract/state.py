@@ -1,0 +1,76 @@
+"""What the contract suites run over: an implementation of the three ports, and a way to make users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from app.model import Account, OcrRequest
+from app.ports import Accounts, Admission, Clock, UsageLog
+from app.state.sql import SqlStore
+from tests.fakes import FakeAccounts, FakeAdmission, FakeUsageLog
+
+
+@dataclass(frozen=True)
+class State:
+    """add_user: (username, *, quota_limit=None) -> secret. used: the user's quota that is spent."""
+
+    accounts: Accounts
+    admission: Admission
+    usage: UsageLog
+    add_user: Callable[..., str]
+    used: Callable[[str], int]
+
+    def account(self, username: str = "alice") -> Account:
+        account = self.accounts.find(username)
+        assert account is not None
+        return account
+
+
+def sql_state(store: SqlStore) -> State:
+    return State(store, store, store, store.users.add, lambda username: used(store, username))
+
+
+def fake_state() -> State:
+    accounts, admission = FakeAccounts(), FakeAdmission()
+
+    def add_user(username: str, *, quota_limit: int | None = None) -> str:
+        secret = f"the secret of {username}"
+        accounts.by_name[username] = Account(1, username, (secret,), quota_limit=quota_limit)
+        return secret
+
+    return State(accounts, admission, FakeUsageLog(admission), add_user, admission.used.__getitem__)
+
+
+def sql_store(folder: Path, clock: Clock, **changes: Any) -> SqlStore:
+    settings: dict[str, Any] = {
+        "database_url": f"sqlite:///{folder}/var/ocr.sqlite",
+        "key_file": folder / "var" / "secret.key",
+        "busy_timeout_ms": 20_000,  # the machine that runs the tests may be slow
+        "rate_per_minute": 60,
+        "rate_burst": 100,
+        "abandoned_after_s": 120,
+    }
+    return SqlStore(**settings | changes, clock=clock)
+
+
+def used(store: SqlStore, username: str = "alice") -> int:
+    """The user's counter, once it has been compared with the records that it counts."""
+    (counter,) = (user.quota_used for user in store.users.list() if user.username == username)
+    assert counter == sum(row["charged"] for row in store.tail(1000) if row["username"] == username)
+    return counter
+
+
+def ocr_request(nonce: str = "nonce-0001", *, request_id: str = "") -> OcrRequest:
+    return OcrRequest(
+        request_id=request_id or f"id of {nonce}",
+        username="alice",
+        nonce=nonce,
+        sign="",
+        timestamp=None,
+        legacy=False,
+        signed_fields={},
+        deadline=0,
+    )

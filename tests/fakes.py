@@ -1,0 +1,65 @@
+"""Stand-ins for the ports, for one process. The contract suites hold them to what the real ones do."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from app.errors import NonceReplayed, QuotaExhausted
+from app.model import Account, OcrRequest, Quota, UsageRecord
+
+
+class FakeClock:
+    """Stands still until told; both clocks advance together."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self.time = now
+
+    def now(self) -> float:
+        return self.time
+
+    def monotonic(self) -> float:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += seconds
+
+
+class FakeAccounts:
+    def __init__(self, *accounts: Account) -> None:
+        self.by_name = {account.username: account for account in accounts}
+
+    def find(self, username: str) -> Account | None:
+        return self.by_name.get(username)
+
+
+class FakeAdmission:
+    """Nonces never expire, and there is no rate; used counts by username."""
+
+    def __init__(self) -> None:
+        self.nonces: dict[tuple[str, str], str] = {}
+        self.used: Counter[str] = Counter()
+
+    def admit(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> Quota:
+        spent_by = self.nonces.get((account.username, request.nonce))
+        if spent_by not in (None, request.request_id):
+            raise NonceReplayed
+        limit = account.quota_limit
+        if spent_by is None:
+            if limit is not None and self.used[account.username] >= limit:
+                raise QuotaExhausted
+            self.nonces[account.username, request.nonce] = request.request_id
+            self.used[account.username] += 1
+        return Quota(limit, None if limit is None else limit - self.used[account.username])
+
+
+class FakeUsageLog:
+    def __init__(self, admission: FakeAdmission) -> None:
+        self.records: dict[str, UsageRecord] = {}
+        self._admission = admission
+
+    def finish(self, record: UsageRecord) -> None:
+        if record.request_id not in self._admission.nonces.values():
+            raise LookupError(record.request_id)
+        if record.request_id not in self.records:
+            self.records[record.request_id] = record
+            self._admission.used[record.username] -= not record.charged

@@ -1,0 +1,128 @@
+"""The real server: gunicorn as an operator starts it, on a free loopback port, with a home of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from config.settings import ROOT
+from tests.signing import Caller
+
+STARTS_WITHIN_S = 60
+STOPS_WITHIN_S = 60
+COMMAND = [str(Path(sys.prefix, "bin", "gunicorn")), "--config", "gunicorn.py", "run_ocr_flask:app"]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running gunicorn; `env` is what its command line tools need to find the same home."""
+
+    master: subprocess.Popen[bytes]
+    home: Path
+    bind: str
+    env: dict[str, str]
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.bind}"
+
+    def post(self, body: dict[str, Any], **options: Any) -> requests.Response:
+        return requests.post(f"{self.url}/ocr", json=body, timeout=90, **options)
+
+    def flask(self, *arguments: str) -> str:
+        """What a command of the operator's prints."""
+        done = subprocess.run(
+            [str(Path(sys.prefix, "bin", "flask")), *arguments], cwd=ROOT, env=self.env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def caller(self, name: str = "alice") -> Caller:
+        secret = self.flask("users", "add", name).split()[-1]
+        return Caller(name, secret)
+
+    def workers(self) -> list[int]:
+        return children(self.master.pid)
+
+    def await_ready(self) -> None:
+        give_up = time.monotonic() + STARTS_WITHIN_S
+        while time.monotonic() < give_up:
+            assert self.master.poll() is None, self.log("error.log")
+            try:
+                if requests.get(f"{self.url}/readyz", timeout=5).ok:
+                    return
+            except requests.ConnectionError:
+                pass
+            time.sleep(0.1)
+        pytest.fail(f"not ready in {STARTS_WITHIN_S} s: {self.log('error.log')}")
+
+    def stop(self) -> int:
+        """Graceful, as an operator stops it; the exit status."""
+        if self.master.poll() is None:
+            self.master.send_signal(signal.SIGTERM)
+        return self.master.wait(STOPS_WITHIN_S)
+
+    def log(self, name: str) -> str:
+        file = self.home / "log" / name
+        return file.read_text() if file.exists() else ""
+
+
+def children(pid: int) -> list[int]:
+    """The child processes of a process, by all its threads."""
+    found = []
+    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
+        found += [int(child) for child in listing.read_text().split()]
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def start_server(
+    models_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Server]]:
+    """Start gunicorn with settings from the environment: start_server(WEB_CONCURRENCY=2)."""
+    started: list[Server] = []
+
+    def start(**variables: object) -> Server:
+        home = tmp_path_factory.mktemp("home")
+        bind = f"127.0.0.1:{free_port()}"
+        outer = {name: value for name, value in os.environ.items() if not name.startswith(("OCR_", "PYTHONPATH"))}
+        env = outer | {"OCR_HOME": str(home), "OCR_BIND": bind, "OCR_ENGINE__MODELS_DIR": str(models_dir)}
+        env |= {name: str(value) for name, value in variables.items()}
+        master = subprocess.Popen(COMMAND, cwd=ROOT, env=env)
+        server = Server(master, home, bind, env)
+        started.append(server)
+        server.await_ready()
+        return server
+
+    yield start
+    for server in started:
+        try:
+            server.stop()
+        except subprocess.TimeoutExpired:
+            for pid in [*server.workers(), server.master.pid]:
+                os.kill(pid, signal.SIGKILL)
+            raise
+
+
+@pytest.fixture(scope="session")
+def server(start_server: Callable[..., Server]) -> Server:
+    """One server for the tests that neither stop nor break it."""
+    return start_server()

@@ -1,0 +1,127 @@
+"""Reloading, stopping and crashing, under load."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from config.settings import ROOT
+from tests.process.conftest import Server
+from tests.signing import Caller
+
+PICTURE = (ROOT / "samples" / "receipt.png").read_bytes()
+
+
+def load(server: Server, caller: Caller, stop: threading.Event) -> list[int]:
+    """HTTP statuses of requests sent one after the other, over new connections, until told to stop."""
+    statuses = []
+    while not stop.is_set():
+        answer = server.post(caller.body(picture=PICTURE), headers={"Connection": "close"})
+        statuses.append(answer.status_code)
+    return statuses
+
+
+def test_sighup_under_load_loses_no_request(start_server: Callable[..., Server]) -> None:
+    server = start_server()
+    alice = server.caller()
+    stop = threading.Event()
+    with ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(load, server, alice, stop) for _ in range(3)]
+        try:
+            for _ in range(2):
+                before = set(server.workers())
+                time.sleep(1)
+                server.master.send_signal(signal.SIGHUP)
+                await_true(lambda before=before: server.workers() and not before & set(server.workers()))
+        finally:
+            time.sleep(1)
+            stop.set()
+        statuses = [status for thread in running for status in thread.result()]
+    assert set(statuses) == {200}
+    assert len(statuses) > 6
+
+
+def test_sigterm_under_load_answers_what_is_in_flight(start_server: Callable[..., Server]) -> None:
+    server = start_server()
+    alice = server.caller()
+    with ThreadPoolExecutor(4) as pool:
+        sent = [pool.submit(server.post, alice.body(picture=PICTURE)) for _ in range(4)]
+        await_true(lambda: server.flask("usage", "tail").count("alice") == 4)
+        assert server.stop() == 0
+        assert [answer.result().status_code for answer in sent] == [200] * 4
+
+
+def test_after_a_killed_worker_the_next_request_succeeds(start_server: Callable[..., Server]) -> None:
+    server = start_server()
+    alice = server.caller()
+    os.kill(server.workers()[0], signal.SIGKILL)
+    assert server.post(alice.body(picture=PICTURE)).status_code == 200
+
+
+def test_a_read_over_its_limit_costs_one_answer_and_the_worker_is_replaced(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server(OCR_ENGINE__READ_LIMIT_S=0.01)
+    alice = server.caller()
+    before = server.workers()
+    answer = server.post(alice.body(picture=PICTURE))
+    assert (answer.status_code, answer.json()["error"]) == (500, "ocr_failed")
+    await_true(lambda: server.workers() and server.workers() != before)
+    server.await_ready()
+
+
+def test_two_workers_share_nonces_and_quota(start_server: Callable[..., Server]) -> None:
+    server = start_server(WEB_CONCURRENCY=2)
+    alice = server.caller()
+    server.flask("users", "set-quota", "alice", "1")
+    body = alice.body(picture=PICTURE)
+    with ThreadPoolExecutor(20) as pool:
+        replayed = list(pool.map(lambda _: server.post(body).status_code, range(20)))
+        others = list(pool.map(lambda _: server.post(alice.body(picture=PICTURE)).status_code, range(5)))
+    assert replayed.count(200) == 1
+    assert set(replayed) <= {200, 409, 503}
+    assert set(others) <= {429, 503}
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"OCR_ENGINE__MODELS_DIR": "/nowhere"}, "flask models pull"),
+        ({"OCR_FETCH__ALLOW_NETWORKS": "127.0.0.0/8", "OCR_FETCH__ALLOW_PORTS": "{port}"}, "OCR_FETCH__ALLOW"),
+        ({"OCR_ENGINE__RUNTIME": "abacus"}, "engine.runtime"),
+    ],
+)
+def test_a_server_that_cannot_serve_safely_does_not_start_and_says_why(
+    start_server: Callable[..., Server], variables: dict[str, str], says: str
+) -> None:
+    with pytest.raises(AssertionError, match=says):
+        start_server(**variables)
+
+
+def await_true(condition: Callable[[], object], within_s: float = 60) -> None:
+    give_up = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up, "it did not come true in time"
+        time.sleep(0.1)
+
+
+def test_the_health_of_a_server_with_a_locked_database(start_server: Callable[..., Server]) -> None:
+    import sqlite3
+
+    server = start_server()
+    alice = server.caller()
+    with sqlite3.connect(server.home / "var" / "ocr.sqlite") as locker:
+        locker.execute("BEGIN EXCLUSIVE")
+        answer = server.post(alice.body(picture=PICTURE))
+        assert (answer.status_code, answer.json()["status_code"]) == (503, 18)
+        assert answer.headers["Retry-After"] == "1"
+        assert requests.get(f"{server.url}/healthz", timeout=5).ok
+        locker.rollback()
+    assert server.post(alice.body(picture=PICTURE)).status_code == 200

@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import replace
+
+import pytest
+
+from app.authenticate import (
+    SignaturePolicy,
+    authenticate,
+    nonce_ttl_s,
+    require_labels,
+    sign,
+    sign_legacy,
+    string_to_sign,
+)
+from app.errors import (
+    NonceMissing,
+    PictureMissing,
+    ServiceError,
+    SignMissing,
+    SignWrong,
+    TimestampExpired,
+    UserDisabled,
+    UsernameMissing,
+)
+from app.model import Account, OcrRequest
+from tests.fakes import FakeAccounts
+
+NOW = 1_800_000_000
+POLICY = SignaturePolicy(max_age_s=300, max_ahead_s=60, legacy_nonce_days=30)
+ALICE = Account(1, "alice", ("new secret", "old secret"))
+LEGACY = Account(2, "legacy", ("their secret",), allow_legacy_sign=True)
+ACCOUNTS = FakeAccounts(ALICE, LEGACY, Account(3, "gone", ("a secret",), enabled=False))
+
+
+def request(**changes: object) -> OcrRequest:
+    """A request of alice's, signed with her newer secret after the changes, unless they sign it themselves."""
+    made = OcrRequest(
+        request_id="0" * 32,
+        username="alice",
+        nonce="nonce-0001",
+        sign="",
+        timestamp=NOW,
+        legacy=False,
+        signed_fields={},
+        deadline=0.0,
+        picture_url="https://example.com/a.png",
+    )
+    made = replace(made, **changes)  # type: ignore[arg-type]
+    fields = {"username": made.username, "nonce": made.nonce, "timestamp": str(made.timestamp)}
+    fields |= {"picture_url": made.picture_url or ""} | dict(made.signed_fields)
+    return replace(made, signed_fields=fields, sign=made.sign or sign("new secret", fields))
+
+
+def legacy_request(**changes: object) -> OcrRequest:
+    made = {"username": "legacy", "nonce": "7", "timestamp": None, "legacy": True}
+    return request(**made | {"sign": sign_legacy("their secret", "legacy", "7")} | changes)
+
+
+def admitted(asked: OcrRequest, now: float = NOW) -> Account:
+    return authenticate(asked, ACCOUNTS, now=now, policy=POLICY)
+
+
+def test_a_signed_request_is_its_users() -> None:
+    assert admitted(request()) is ALICE
+
+
+def test_both_active_secrets_sign() -> None:
+    asked = request()
+    assert admitted(replace(asked, sign=sign("old secret", asked.signed_fields))) is ALICE
+
+
+def test_the_string_to_sign_is_the_contracts() -> None:
+    """Written out by hand from the contract, without our code."""
+    fields = {"b": "~-._", "a": "x&nonce=1 é", "sign": "left out", "picture_base64": "left out"}
+    assert string_to_sign(fields) == "a=x%26nonce%3D1%20%C3%A9&b=~-._"
+    expected = hmac.new(b"key", b"a=x%26nonce%3D1%20%C3%A9&b=~-._", hashlib.sha256).hexdigest()
+    assert sign("key", fields) == expected
+
+
+@pytest.mark.parametrize(
+    "field", ["username", "nonce", "timestamp", "picture_url", "picture_sha256", "boxes", "min_score"]
+)
+def test_any_field_changed_after_signing_is_refused(field: str) -> None:
+    asked = request(signed_fields={"picture_sha256": "0" * 64, "boxes": "true", "min_score": "0.5"})
+    changed = dict(asked.signed_fields) | {field: asked.signed_fields[field] + "0"}
+    with pytest.raises(SignWrong):
+        admitted(replace(asked, signed_fields=changed))
+
+
+def test_fields_cannot_be_split_anew() -> None:
+    signature = request(signed_fields={"picture_url": "https://x/?a=1&nonce=nonce-0002"}).sign
+    split = {"picture_url": "https://x/?a=1", "nonce": "nonce-0002"}
+    with pytest.raises(SignWrong):
+        admitted(request(nonce="nonce-0002", signed_fields=split, sign=signature))
+
+
+@pytest.mark.parametrize(
+    "sign_",
+    ["0" * 64, request().sign[:-1], request().sign.upper(), request().sign + "0", "é" * 64, "０" * 64, "\n", "0" * 32],
+)
+def test_a_wrong_sign_is_refused_whatever_its_form(sign_: str) -> None:
+    with pytest.raises(SignWrong):
+        admitted(request(sign=sign_))
+
+
+def test_an_unknown_user_cannot_be_told_from_a_wrong_sign() -> None:
+    errors = []
+    for asked in (request(username="nobody"), request(sign="0" * 64)):
+        with pytest.raises(ServiceError) as caught:
+            admitted(asked)
+        errors.append((type(caught.value), caught.value.field, caught.value.stage))
+    assert errors[0] == errors[1] == (SignWrong, None, None)
+
+
+def test_another_users_sign_is_refused() -> None:
+    asked = request(username="legacy")
+    with pytest.raises(SignWrong):
+        admitted(asked)
+
+
+@pytest.mark.parametrize("age", [-60, 0, 300])
+def test_a_timestamp_inside_the_window_is_good(age: int) -> None:
+    assert admitted(request(timestamp=NOW - age)) is ALICE
+
+
+@pytest.mark.parametrize("timestamp", [NOW - 301, NOW + 61, NOW * 1000, 0, 10**17, None])
+def test_a_timestamp_outside_the_window_is_refused(timestamp: int | None) -> None:
+    with pytest.raises(TimestampExpired):
+        admitted(request(timestamp=timestamp))
+
+
+def test_a_disabled_user_is_told_so_only_after_a_good_signature() -> None:
+    asked = request(username="gone")
+    with pytest.raises(SignWrong):
+        admitted(asked)
+    with pytest.raises(UserDisabled):
+        admitted(replace(asked, sign=sign("a secret", asked.signed_fields)))
+
+
+def test_a_sent_picture_must_have_the_signed_digest() -> None:
+    digest = hashlib.sha256(b"picture").hexdigest()
+    bound = {"picture_sha256": digest, "signed_fields": {"picture_sha256": digest}, "picture_url": None}
+    assert admitted(request(picture=b"picture", **bound)) is ALICE
+    with pytest.raises(SignWrong):
+        admitted(request(picture=b"another", **bound))
+
+
+def test_the_original_scheme_is_for_users_who_may() -> None:
+    """md5("username=<u>&password=<secret>&nonce=<n>"), as clients of the original service compute it."""
+    digest = hashlib.md5(b"username=legacy&password=their secret&nonce=7").hexdigest()  # noqa: S324
+    assert admitted(legacy_request(sign=digest)) is LEGACY
+    theirs = sign_legacy("new secret", "alice", "7")
+    with pytest.raises(SignWrong):
+        admitted(legacy_request(username="alice", sign=theirs))
+    with pytest.raises(SignWrong):
+        admitted(legacy_request(sign=digest[:-1] + "x"))
+
+
+def test_a_nonce_is_remembered_until_its_timestamp_expires() -> None:
+    """Dated ahead, a body stays good for longer than the age limit: so must its nonce."""
+    assert nonce_ttl_s(request(timestamp=NOW + 60), now=NOW, policy=POLICY) == 361
+    assert nonce_ttl_s(request(timestamp=NOW - 300), now=NOW, policy=POLICY) == 1
+    assert nonce_ttl_s(legacy_request(), now=NOW, policy=POLICY) == 30 * 86_400
+
+
+@pytest.mark.parametrize("value", [None, "", 5, True])
+@pytest.mark.parametrize(
+    ("label", "error"),
+    [
+        ("username", UsernameMissing),
+        ("nonce", NonceMissing),
+        ("sign", SignMissing),
+        ("picture_url", PictureMissing),
+    ],
+)
+def test_a_missing_label_has_an_error_of_its_own(
+    label: str, error: type[ServiceError], value: object
+) -> None:
+    fields: dict[str, object] = {"username": "u", "nonce": "n", "sign": "s", "picture_url": "p"}
+    require_labels(fields)
+    with pytest.raises(error) as caught:
+        require_labels(fields | {label: value})
+    assert caught.value.field == label

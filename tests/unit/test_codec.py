@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.errors import PictureMissing, RequestMalformed, ServiceError, UsernameMissing
+from app.model import OcrRequest
+from app.web.codec import RequestLimits, decode_request, scan_form, scan_json
+
+LIMITS = RequestLimits(timeout_ms=30_000, min_timeout_ms=500, max_timeout_ms=60_000, max_side_limit=2560)
+GOOD: dict[str, Any] = {
+    "username": "alice",
+    "timestamp": 1_800_000_000,
+    "nonce": "nonce-0001",
+    "sign": "0" * 64,
+    "picture_url": "https://example.com/a.png",
+}
+PICTURE = b"\x89PNG not really"
+SENT = {
+    "picture_base64": base64.b64encode(PICTURE).decode(),
+    "picture_sha256": hashlib.sha256(PICTURE).hexdigest(),
+}
+
+
+def decode(fields: dict[str, Any], image: bytes | None = None) -> OcrRequest:
+    return decode_request(fields, image, request_id="0" * 32, arrived=1000.0, limits=LIMITS)
+
+
+def without(name: str) -> dict[str, Any]:
+    return {key: value for key, value in GOOD.items() if key != name}
+
+
+flat = st.dictionaries(
+    st.from_regex(r"[A-Za-z0-9_]{1,64}", fullmatch=True),
+    st.one_of(
+        st.booleans(),
+        st.integers(-(10**18) + 1, 10**18 - 1),
+        st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")),
+    ),
+    max_size=32,
+)
+
+
+@given(flat, st.booleans(), st.sampled_from([None, 1, "\t"]))
+def test_every_flat_object_is_read_as_it_was_written(fields: dict[str, Any], ascii_: bool, indent: Any) -> None:
+    text = json.dumps(fields, ensure_ascii=ascii_, indent=indent)
+    read = scan_json(text.encode())
+    assert read == fields
+    assert {name: type(value) for name, value in read.items()} == {
+        name: type(value) for name, value in fields.items()
+    }
+
+
+@given(st.binary(max_size=200))
+def test_anything_else_is_refused_and_nothing_worse(body: bytes) -> None:
+    try:
+        scan_json(body)
+    except ServiceError as error:
+        assert error.http == 400
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b" ",
+        b"{",
+        b'{"nonce": "a"',
+        b'{"nonce": "a',
+        b'{"nonce"',
+        b'{"nonce": "a",}',
+        b'{,"nonce": "a"}',
+        b"{} {}",
+        b'{"nonce": "a"} x',
+        b"[]",
+        b'["nonce"]',
+        b'"nonce"',
+        b"5",
+        b"null",
+        b"[" * 16_000,
+        b'{"a":' * 3_000,
+        b'{"timeout_ms": ' + b"9" * 5_000 + b"}",
+        b'{"timeout_ms": 01}',
+        b'{"timeout_ms": +1}',
+        b'{"timeout_ms": 1.0}',
+        b'{"timeout_ms": 1e3}',
+        b'{"timeout_ms": NaN}',
+        b'{"timeout_ms": Infinity}',
+        b'{"timeout_ms": truex}',
+        b'{"timeout_ms": 12x}',
+        b'{"nonce": "a", "nonce": "b"}',
+        b'{"nonce": "\\ud800"}',
+        b'{"nonce": "\\u0000"}',
+        b'{"nonce": "\x00"}',
+        b'{"nonce": "\\x41"}',
+        b'{"nonce": "a\nb"}',
+        b"{'nonce': 'a'}",
+        b'{"nonce": "a" /* why */}',
+        b'\xef\xbb\xbf{"nonce": "a"}',
+        '{"nonce": "a"}'.encode("utf-16"),
+        b'{"nonce": "\xff"}',
+        b'{"nonce": "\xed\xa0\x80"}',
+        "{" + ",".join(f'"f{i}": 1' for i in range(33)) + "}",
+    ],
+    ids=repr,
+)
+def test_what_the_strict_parser_refuses(body: bytes | str) -> None:
+    with pytest.raises(RequestMalformed):
+        scan_json(body.encode() if isinstance(body, str) else body)
+
+
+@pytest.mark.parametrize("value", ["null", "1.5", "[]", "{}", '["x"]'])
+def test_a_value_of_a_wrong_kind_names_its_field(value: str) -> None:
+    with pytest.raises(RequestMalformed) as caught:
+        scan_json(f'{{"boxes": {value}}}'.encode())
+    assert caught.value.field == "boxes"
+    with pytest.raises(UsernameMissing):
+        scan_json(f'{{"username": {value}}}'.encode())
+
+
+def test_a_good_request() -> None:
+    asked = decode(GOOD | {"boxes": False, "min_score": "0.25", "timeout_ms": 500, "side_limit": 1280})
+    assert (asked.username, asked.nonce, asked.timestamp) == ("alice", "nonce-0001", 1_800_000_000)
+    assert (asked.options.boxes, asked.options.min_score, asked.options.side_limit) == (False, 0.25, 1280)
+    assert asked.deadline == 1000.5
+    assert asked.signed_fields["boxes"] == "false"
+    assert asked.signed_fields["timeout_ms"] == "500"
+    assert "sign" not in asked.signed_fields
+    assert not asked.legacy
+
+
+def test_a_sent_picture() -> None:
+    asked = decode(without("picture_url") | SENT)
+    assert asked.picture == PICTURE
+    assert "picture_base64" not in asked.signed_fields
+    assert asked.signed_fields["picture_sha256"] == SENT["picture_sha256"]
+
+
+def test_a_file_in_a_form() -> None:
+    text = {name: str(value) for name, value in without("picture_url").items()}
+    text |= {"picture_sha256": SENT["picture_sha256"], "boxes": "true", "timeout_ms": "800"}
+    asked = decode(scan_form(text), PICTURE)
+    assert asked.picture == PICTURE
+    assert asked.timestamp == 1_800_000_000
+    assert asked.signed_fields == {name: value for name, value in text.items() if name != "sign"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "image", "field"),
+    [
+        (GOOD | {"username": "a b"}, None, "username"),
+        (GOOD | {"username": "a" * 65}, None, "username"),
+        (GOOD | {"username": "alice\n"}, None, "username"),
+        (GOOD | {"nonce": "short"}, None, "nonce"),
+        (GOOD | {"nonce": "n" * 65}, None, "nonce"),
+        (GOOD | {"nonce": "nonce 0001"}, None, "nonce"),
+        (GOOD | {"timestamp": "1800000000"}, None, "timestamp"),
+        (GOOD | {"timestamp": True}, None, "timestamp"),
+        (GOOD | {"timestamp": -1}, None, "timestamp"),
+        (GOOD | {"timestamp": "١٨٠٠٠٠٠٠٠٠"}, None, "timestamp"),
+        (GOOD | {"sign_method": "sha1"}, None, "sign_method"),
+        (GOOD | {"picture_url": "https://x/" + "a" * 2039}, None, "picture_url"),
+        (GOOD | SENT, None, "picture_url"),
+        (GOOD, PICTURE, "picture_url"),
+        (without("picture_url") | SENT, PICTURE, "picture_base64"),
+        (without("picture_url") | {"picture_base64": SENT["picture_base64"]}, None, "picture_sha256"),
+        (without("picture_url") | SENT | {"picture_sha256": "A" * 64}, None, "picture_sha256"),
+        (without("picture_url") | SENT | {"picture_base64": "no base64!"}, None, "picture_base64"),
+        (without("picture_url") | SENT | {"picture_base64": "QUJD\n"}, None, "picture_base64"),
+        (without("picture_url") | SENT | {"picture_base64": "QUI"}, None, "picture_base64"),
+        (GOOD | {"boxes": "true"}, None, "boxes"),
+        (GOOD | {"boxes": 1}, None, "boxes"),
+        (GOOD | {"min_score": "1.5"}, None, "min_score"),
+        (GOOD | {"min_score": ".5"}, None, "min_score"),
+        (GOOD | {"timeout_ms": 499}, None, "timeout_ms"),
+        (GOOD | {"timeout_ms": 60_001}, None, "timeout_ms"),
+        (GOOD | {"timeout_ms": 0}, None, "timeout_ms"),
+        (GOOD | {"side_limit": 63}, None, "side_limit"),
+        (GOOD | {"side_limit": 2561}, None, "side_limit"),
+        (GOOD | {"colour": "blue"}, None, "colour"),
+    ],
+    ids=repr,
+)
+def test_a_field_of_wrong_form_is_named(fields: dict[str, Any], image: bytes | None, field: str) -> None:
+    with pytest.raises(RequestMalformed) as caught:
+        decode(fields, image)
+    assert caught.value.field == field
+
+
+def test_labels_come_before_forms() -> None:
+    with pytest.raises(PictureMissing):
+        decode(without("picture_url") | {"timestamp": "soon"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "legacy"),
+    [
+        ({"sign_method": "md5"}, True),
+        ({"timestamp": None, "sign": "0" * 32, "nonce": "7"}, True),
+        ({"timestamp": None}, False),
+        ({"sign": "0" * 32}, False),
+        ({"sign_method": "hmac-sha256", "timestamp": None, "sign": "0" * 32}, False),
+    ],
+)
+def test_the_original_scheme_is_known_by_its_form(changes: dict[str, Any], legacy: bool) -> None:
+    fields = {name: value for name, value in (GOOD | changes).items() if value is not None}
+    assert decode(fields).legacy is legacy

@@ -1,0 +1,182 @@
+"""NativeThreads over gevent's real pool, with reads that sleep in place of the engine."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import gevent
+import pytest
+
+from app.errors import Busy, PictureUnsupported, ServiceError
+from app.model import Page, PictureInfo, Reading, ReadOptions
+from app.offload import FIRST_GUESS_S, NativeThreads
+from app.wiring import SystemClock
+
+CLOCK = SystemClock()
+
+
+class SleepyReader:
+    """Reads b"0.2" in 0.2 s, and fails at what is no number; knows how many read at once."""
+
+    def __init__(self) -> None:
+        self.at_once = 0
+        self.most_at_once = 0
+        self.threads: set[int] = set()
+        self._lock = threading.Lock()
+
+    def __call__(self, data: bytes, options: ReadOptions) -> Reading:
+        if data == b"unsupported":
+            raise PictureUnsupported("no picture")
+        with self._lock:
+            self.threads.add(threading.get_ident())
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
+        time.sleep(float(data))
+        with self._lock:
+            self.at_once -= 1
+        return Reading(Page((), data.decode()), PictureInfo(1, 1, "PNG", ""), 0, 0)
+
+
+class Bench:
+    def __init__(self, *, threads: int = 2, queue_wait_s: float = 5, read_limit_s: float = 20) -> None:
+        self.reader = SleepyReader()
+        self.overruns: list[float] = []
+        self.offload = NativeThreads(
+            lambda: self.reader,
+            threads=threads,
+            queue_wait_s=queue_wait_s,
+            read_limit_s=read_limit_s,
+            clock=CLOCK,
+            on_overrun=lambda: self.overruns.append(CLOCK.monotonic()),
+        )
+        self.offload.start()
+
+    def read(self, data: bytes = b"0.1", timeout_s: float = 20, fetching_s: float = 0) -> str:
+        """The text that was read, or the name of the error."""
+        deadline = CLOCK.monotonic() + timeout_s
+        try:
+            with self.offload.reserve(deadline) as place:
+                gevent.sleep(fetching_s)
+                return place.read(data, ReadOptions())[0].page.model
+        except ServiceError as error:
+            return error.error
+
+    def read_all(self, *data: bytes, **options: float) -> list[str]:
+        return [job.get() for job in gevent.joinall([gevent.spawn(self.read, d, **options) for d in data])]
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    yield Bench()
+
+
+def test_reads_run_beside_the_loop_and_no_more_than_the_threads(bench: Bench) -> None:
+    turns = 0
+
+    def tick() -> None:
+        nonlocal turns
+        while True:
+            gevent.sleep(0.01)
+            turns += 1
+
+    ticking = gevent.spawn(tick)
+    data = [f"0.1{i}".encode() for i in range(6)]
+    assert sorted(bench.read_all(*data)) == sorted(d.decode() for d in data)
+    ticking.kill()
+    assert bench.reader.most_at_once == 2
+    assert threading.get_ident() not in bench.reader.threads
+    assert turns > 5
+
+
+def test_nothing_is_taken_before_the_start() -> None:
+    offload = NativeThreads(
+        SleepyReader, threads=1, queue_wait_s=1, read_limit_s=1, clock=CLOCK, on_overrun=lambda: None
+    )
+    assert not offload.ready()
+    with pytest.raises(Busy):
+        offload.reserve(CLOCK.monotonic() + 10)
+
+
+def test_a_newcomer_who_would_wait_too_long_is_refused_at_once_and_told_when_to_come_back() -> None:
+    bench = Bench(threads=1, queue_wait_s=2 * FIRST_GUESS_S)
+    with bench.offload.reserve(CLOCK.monotonic() + 20), bench.offload.reserve(CLOCK.monotonic() + 20):
+        places = bench.offload.reserve(CLOCK.monotonic() + 20)
+        with places, pytest.raises(Busy) as caught:
+            bench.offload.reserve(CLOCK.monotonic() + 20)
+    assert (caught.value.retry_after or 0) >= 1
+    assert bench.read() == "0.1"
+
+
+def test_a_newcomer_whose_own_deadline_is_too_near_is_refused() -> None:
+    bench = Bench(threads=1)
+    assert bench.read(timeout_s=FIRST_GUESS_S / 2) == "busy"
+    assert bench.read(timeout_s=FIRST_GUESS_S * 2) == "0.1"
+
+
+def test_a_slow_picture_host_does_not_keep_others_out() -> None:
+    bench = Bench(threads=1, queue_wait_s=FIRST_GUESS_S)
+    slow = [gevent.spawn(bench.read, fetching_s=1.5) for _ in range(2)]
+    gevent.sleep(1.1)
+    assert bench.read() == "0.1"
+    assert [job.get() for job in slow] == ["0.1", "0.1"]
+
+
+def test_waiting_ends_with_the_queue_limit() -> None:
+    bench = Bench(threads=1, queue_wait_s=FIRST_GUESS_S)
+    first = gevent.spawn(bench.read, b"1.5")
+    gevent.sleep(0.05)
+    assert bench.read() == "busy"
+    assert first.get() == "1.5"
+
+
+def test_a_deadline_that_passes_while_reading_is_answered_in_time() -> None:
+    bench = Bench(threads=1)
+    started = time.monotonic()
+    assert bench.read(b"3", timeout_s=1) == "busy"
+    assert time.monotonic() - started < 2.5
+    assert bench.offload.ready()
+    assert not bench.overruns
+
+
+def test_a_read_over_its_limit_is_answered_and_the_worker_replaced() -> None:
+    bench = Bench(threads=2, read_limit_s=0.5)
+    other = gevent.spawn(bench.read, b"0.3")
+    assert bench.read(b"2") == "ocr_failed"
+    assert other.get() == "0.3"
+    gevent.sleep(0.1)
+    assert len(bench.overruns) == 1
+    assert not bench.offload.ready()
+    assert bench.read() == "busy"
+
+
+def test_a_failure_in_the_thread_reaches_its_caller_alone(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
+    assert bench.read_all(b"unsupported", b"0.1", b"no number") == ["picture_unsupported", "0.1", "ocr_failed"]
+    assert capfd.readouterr().err == ""
+
+
+def test_the_engine_is_built_in_a_native_thread() -> None:
+    built: list[int] = []
+
+    def build() -> SleepyReader:
+        built.append(threading.get_ident())
+        return SleepyReader()
+
+    NativeThreads(
+        build, threads=1, queue_wait_s=1, read_limit_s=1, clock=CLOCK, on_overrun=lambda: None
+    ).start()
+    assert built != [threading.get_ident()]
+
+
+def test_an_engine_that_cannot_be_built_says_why() -> None:
+    def build() -> SleepyReader:
+        raise RuntimeError("no models")
+
+    offload = NativeThreads(
+        build, threads=1, queue_wait_s=1, read_limit_s=1, clock=CLOCK, on_overrun=lambda: None
+    )
+    with pytest.raises(RuntimeError, match="no models"):
+        offload.start()
+
+

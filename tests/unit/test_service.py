@@ -1,0 +1,159 @@
+"""The story of a request, with fakes for what lies below it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from app.authenticate import SignaturePolicy, sign
+from app.errors import Busy, DependencyUnavailable, NonceReplayed, PictureUnreachable, ServiceError, SignWrong
+from app.model import Account, Line, OcrRequest, Page, PictureInfo, Reading, ReadOptions, UsageRecord
+from app.offload import Inline
+from app.ports import Offload
+from app.service import OcrService
+from tests.fakes import FakeAccounts, FakeAdmission, FakeClock, FakeUsageLog
+
+SECRET = "the secret of alice"
+READING = Reading(
+    Page((Line("你好", 0.9, ((0, 0), (9, 0), (9, 5), (0, 5))),), "a model"), PictureInfo(9, 5, "PNG", "00"), 1, 2
+)
+
+
+class Full:
+    """An offload without room."""
+
+    def start(self) -> None: ...
+
+    def ready(self) -> bool:
+        return True
+
+    def reserve(self, deadline: float) -> Inline:
+        raise Busy("full", retry_after=3)
+
+
+@dataclass
+class FakeFetcher:
+    picture: bytes | Exception = b"fetched"
+    asked: list[str] = field(default_factory=list)
+
+    def fetch(self, url: str, *, username: str, deadline: float) -> bytes:
+        self.asked.append(url)
+        if isinstance(self.picture, Exception):
+            raise self.picture
+        return self.picture
+
+
+class BrokenUsageLog:
+    def finish(self, record: UsageRecord) -> None:
+        raise DependencyUnavailable("down")
+
+
+class Story:
+    """The service over fakes; read: what stands for the engine."""
+
+    def __init__(self, read: object = READING, picture: bytes | Exception = b"fetched") -> None:
+        self.clock = FakeClock()
+        self.admission = FakeAdmission()
+        self.usage = FakeUsageLog(self.admission)
+        self.fetcher = FakeFetcher(picture)
+        self.read = read
+        self.read_pictures: list[bytes] = []
+        self.service = OcrService(
+            accounts=FakeAccounts(Account(1, "alice", (SECRET,), quota_limit=10)),
+            admission=self.admission,
+            usage=self.usage,
+            fetcher=self.fetcher,
+            offload=Inline(lambda: self._read, clock=self.clock),
+            clock=self.clock,
+            policy=SignaturePolicy(300, 60, 30),
+        )
+
+    def _read(self, data: bytes, options: ReadOptions) -> Reading:
+        self.read_pictures.append(data)
+        if isinstance(self.read, Exception):
+            raise self.read
+        assert isinstance(self.read, Reading)
+        return self.read
+
+    def request(self, request_id: str = "a" * 32) -> OcrRequest:
+        fields = {"username": "alice", "nonce": "nonce-0001", "timestamp": str(int(self.clock.now()))}
+        fields["picture_url"] = "https://example.com/a.png"
+        return OcrRequest(
+            request_id=request_id,
+            username="alice",
+            nonce="nonce-0001",
+            sign=sign(SECRET, fields),
+            timestamp=int(self.clock.now()),
+            legacy=False,
+            signed_fields=fields,
+            deadline=self.clock.monotonic() + 30,
+            picture_url=fields["picture_url"],
+        )
+
+    def with_offload(self, offload: Offload) -> OcrService:
+        return replace(self.service, offload=offload)
+
+
+def test_a_picture_that_is_read_is_charged_and_recorded() -> None:
+    story = Story()
+    answer = story.service.handle(story.request())
+    assert answer.reading is READING
+    assert (answer.quota.limit, answer.quota.remaining) == (10, 9)
+    assert story.fetcher.asked == ["https://example.com/a.png"]
+    assert story.read_pictures == [b"fetched"]
+    record = story.usage.records["a" * 32]
+    assert (record.status_code, record.lines, record.characters) == (6, 1, 2)
+    assert story.admission.used["alice"] == 1
+
+
+@pytest.mark.parametrize(
+    ("read", "picture", "code"),
+    [
+        (READING, PictureUnreachable("gone", stage="dns"), 14),
+        (ValueError("the engine broke"), b"fetched", 5),
+        (Busy("waited in vain"), b"fetched", 17),
+    ],
+)
+def test_a_failure_is_recorded_and_not_charged(read: object, picture: bytes | Exception, code: int) -> None:
+    story = Story(read, picture)
+    with pytest.raises(ServiceError) as caught:
+        story.service.handle(story.request())
+    assert caught.value.status_code == code
+    assert story.usage.records["a" * 32].status_code == code
+    assert story.admission.used["alice"] == 0
+
+
+def test_a_stranger_costs_nothing_but_the_signature() -> None:
+    story = Story()
+    with pytest.raises(SignWrong):
+        story.service.handle(replace(story.request(), sign="0" * 64))
+    assert not (story.admission.nonces or story.fetcher.asked or story.usage.records)
+
+
+def test_an_overload_answer_comes_before_the_nonce_is_spent() -> None:
+    story = Story()
+    with pytest.raises(Busy):
+        story.with_offload(Full()).handle(story.request())  # type: ignore[arg-type]
+    assert not story.admission.nonces
+    assert story.service.handle(story.request()).reading is READING
+
+
+def test_the_same_body_twice_is_a_replay() -> None:
+    story = Story()
+    story.service.handle(story.request("a" * 32))
+    with pytest.raises(NonceReplayed):
+        story.service.handle(story.request("b" * 32))
+    assert story.read_pictures == [b"fetched"]
+
+
+def test_a_store_that_is_down_does_not_hide_the_first_error() -> None:
+    story = Story(picture=PictureUnreachable("gone", stage="dns"))
+    with pytest.raises(PictureUnreachable):
+        replace(story.service, usage=BrokenUsageLog()).handle(story.request())
+
+
+def test_a_success_that_cannot_be_recorded_is_no_success() -> None:
+    story = Story()
+    with pytest.raises(DependencyUnavailable):
+        replace(story.service, usage=BrokenUsageLog()).handle(story.request())
