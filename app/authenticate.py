@@ -24,7 +24,7 @@ from app.errors import (
     UserDisabled,
     UsernameMissing,
 )
-from app.model import Account, OcrRequest
+from app.model import Account, OcrRequest, Value
 from app.ports import Accounts
 
 UNSIGNED_FIELDS = frozenset({"sign", "picture_base64"})
@@ -92,6 +92,11 @@ def sign_legacy(secret: str, username: str, nonce: str) -> str:
     """The original service's signature: it covers neither picture nor time."""
     message = f"username={username}&password={secret}&nonce={nonce}"
     return hashlib.md5(message.encode(), usedforsecurity=False).hexdigest()
+
+
+def as_signed(value: Value) -> str:
+    """A field's value as it is written in the string to sign."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def string_to_sign(fields: Mapping[str, str]) -> str:

@@ -11,6 +11,9 @@ RECOGNISED = 6
 USERNAME = r"[A-Za-z0-9_.-]{1,64}"
 """What a user may be called, as a regular expression; compared byte for byte."""
 
+Value = str | int | bool
+"""What a field of a request's flat body may hold."""
+
 Point = tuple[int, int]
 Quad = tuple[Point, Point, Point, Point]
 

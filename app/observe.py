@@ -71,7 +71,7 @@ class Metrics:
             registry=self._registry,
         )
 
-    def answered(self, status_code: int, elapsed: Elapsed | None) -> None:
+    def answered(self, status_code: int | None, elapsed: Elapsed | None) -> None:
         self._requests.labels(str(status_code)).inc()
         if elapsed is not None:
             for stage in STAGES:

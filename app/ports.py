@@ -33,7 +33,7 @@ class Admission(Protocol):
 
         All or nothing, in one atomic step shared by all workers. The same request_id again is our own
         retry and is admitted without being charged twice. Raises NonceReplayed, RateLimited,
-        QuotaExhausted, DependencyUnavailable.
+        QuotaExhausted, UserDisabled (meanwhile), DependencyUnavailable.
         """
 
 

@@ -50,6 +50,7 @@ class Services:
     def start(self) -> None:
         """Make ready to serve, or say why not: store, key, download guard, models, engine."""
         self.store.create()
+        self.store.sweep()
         self.check_guard()
         self.offload.start()
 
@@ -103,6 +104,7 @@ def build_reader(settings: Settings, clock: Clock) -> Reader:
 
 
 def build_engine(settings: EngineSettings) -> Engine:
+    cores = len(os.sched_getaffinity(0))
     if settings.name == "paddleocr":
         from app.ocr.paddle_engine import PaddleEngine
 
@@ -110,8 +112,8 @@ def build_engine(settings: EngineSettings) -> Engine:
             models_dir=settings.models_dir,
             detection_model=settings.detection_model,
             recognition_model=settings.recognition_model,
+            cores=cores,
             side_limit=settings.side_limit,
-            max_lines=settings.max_lines,
         )
     from app.ocr.engine import PpOcrEngine
 
@@ -120,7 +122,7 @@ def build_engine(settings: EngineSettings) -> Engine:
         detection_model=settings.detection_model,
         recognition_model=settings.recognition_model,
         runtime=settings.runtime,
-        cores=len(os.sched_getaffinity(0)),
+        cores=cores,
         side_limit=settings.side_limit,
         max_lines=settings.max_lines,
     )

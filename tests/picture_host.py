@@ -106,11 +106,11 @@ class PictureHost:
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), self._secured(connection) as secured:
-            head = b""
-            while b"\r\n\r\n" not in head and (part := secured.recv(65536)):
+            head = secured.recv(65536)
+            while head.startswith(b"GET ") and b"\r\n\r\n" not in head and (part := secured.recv(65536)):
                 head += part
             self.heads.append(head)
-            path = head.split(b" ")[1].decode() if head else ""
+            path = head.split(b" ")[1].decode() if head.startswith(b"GET ") else ""
             answer = self.answers.get(path, http(404))
             if isinstance(answer, bytes):
                 secured.sendall(answer)

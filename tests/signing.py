@@ -9,8 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.authenticate import sign, sign_legacy
-from app.web.codec import as_signed
+from app.authenticate import as_signed, sign, sign_legacy
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup, with_appcontext
 
-from app import doctor
+from app.cli import doctor
 from app.cli.output import services, table, told
 from app.ocr import models
 

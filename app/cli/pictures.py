@@ -14,11 +14,10 @@ from pathlib import Path
 import click
 from flask.cli import with_appcontext
 
-from app.authenticate import UNSIGNED_FIELDS, sign
+from app.authenticate import UNSIGNED_FIELDS, as_signed, sign
 from app.cli.output import services, told
-from app.model import ReadOptions
+from app.model import ReadOptions, Value
 from app.state.users import UnknownUser
-from app.web.codec import Value, as_signed
 
 
 @click.command("sign")
@@ -53,14 +52,15 @@ def sign_command(picture: str, user: str, options: tuple[str, ...], send: str | 
 def read_command(files: tuple[Path, ...], as_json: bool) -> None:
     """Read the text of picture FILES here, without the service."""
     reader = services().reader()
-    with click.progressbar(files, label="Reading", file=click.get_text_stream("stderr")) as progress:
-        readings = [(file, reader(file.read_bytes(), ReadOptions())) for file in progress]
-    for file, reading in readings:
+    for file in files:
+        page = reader(file.read_bytes(), ReadOptions()).page
         if as_json:
-            lines = [{"text": x.text, "score": round(x.score, 4), "box": x.box} for x in reading.page.lines]
+            lines = [{"text": x.text, "score": round(x.score, 4), "box": x.box} for x in page.lines]
             click.echo(json.dumps({"file": str(file), "lines": lines}, ensure_ascii=False))
-        else:
-            click.echo(f"{click.style(str(file), bold=True)}\n" * (len(files) > 1) + reading.page.text)
+            continue
+        if len(files) > 1:
+            click.secho(str(file), bold=True)
+        click.echo(page.text)
 
 
 def _request_fields(picture: str, user: str, options: tuple[str, ...], *, now: int) -> dict[str, Value]:

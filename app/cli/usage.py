@@ -7,7 +7,16 @@ from flask.cli import AppGroup
 
 from app.cli.output import moment, services, table, told
 
-COLUMNS = ("request_id", "username", "status_code", "width", "height", "lines", "characters", "total_ms")
+COLUMNS = {
+    "REQUEST": "request_id",
+    "USER": "username",
+    "CODE": "status_code",
+    "WIDTH": "picture_width",
+    "HEIGHT": "picture_height",
+    "LINES": "line_count",
+    "CHARACTERS": "character_count",
+    "MS": "total_ms",
+}
 
 
 usage_group = AppGroup("usage", help="What was recognised for whom.")
@@ -18,8 +27,12 @@ usage_group = AppGroup("usage", help="What was recognised for whom.")
 @told
 def tail(count: int) -> None:
     """Show the newest usage records, newest last."""
-    records = reversed(services().store.tail(count))
     rows = [
-        (moment(r["started_at"]), *("-" if r[c] is None else str(r[c]) for c in COLUMNS)) for r in records
+        (moment(record["started_at"]), *(_shown(record[column]) for column in COLUMNS.values()))
+        for record in reversed(services().store.tail(count))
     ]
-    table(("STARTED", *(name.upper() for name in COLUMNS)), rows)
+    table(("STARTED", *COLUMNS), rows)
+
+
+def _shown(value: object) -> str:
+    return "-" if value is None else str(value)

@@ -21,7 +21,7 @@ def _username(ctx: click.Context, param: click.Parameter, name: str) -> str:
     return name
 
 
-class QuotaLimit(click.ParamType):
+class QuotaLimit(click.ParamType["int | None"]):
     name = f"N|{UNLIMITED}"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
@@ -96,6 +96,15 @@ def disable(name: str) -> None:
 def set_quota(name: str, limit: int | None) -> None:
     """Grant LIMIT recognitions in all, those already used among them."""
     services().store.users.set_quota(name, limit)
+
+
+@users_group.command("set-legacy-sign")
+@click.argument("name")
+@click.argument("allowed", type=click.BOOL)
+@told
+def set_legacy_sign(name: str, allowed: bool) -> None:
+    """Accept the original service's md5 signature from a user, or no longer (on, off)."""
+    services().store.users.set_legacy_sign(name, allowed)
 
 
 @users_group.command("rotate-secret")

@@ -6,20 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from app.model import Page, ReadOptions
-from app.ocr import models
-from app.ocr.crop import Corners, turned
+from app.ocr.crop import turned
 from app.ocr.detect import Detector
-from app.ocr.page import page
-from app.ocr.recognize import Reading, Recognizer
+from app.ocr.models import load_detection, load_recognition
+from app.ocr.page import Reading, page
+from app.ocr.recognize import Recognizer
 from app.ocr.runtimes import Runtime, open_network
 
 if TYPE_CHECKING:
     from app.ports import Image
 
-# Of the lines of upright receipts 4 % score lower, of the same lines upside down 84 %.
+# Of the lines of upright receipts 4 % score lower; of the same lines upside down, 84 %.
 DOUBTFUL_SCORE = 0.85
 
 
@@ -37,9 +35,9 @@ class PpOcrEngine:
         side_limit: int,
         max_lines: int,
     ) -> None:
-        """cores: how many one read may use. side_limit: where ReadOptions names none. Raises ModelError."""
-        detection = models.load_detection(models_dir, detection_model)
-        recognition = models.load_recognition(models_dir, recognition_model)
+        """cores: how many one read may use. side_limit: for a read whose options name none. Raises ModelError."""
+        detection = load_detection(models_dir, detection_model)
+        recognition = load_recognition(models_dir, recognition_model)
         self.model = recognition_model.removesuffix("_rec")
         self._side_limit = side_limit
         self._detector = Detector(
@@ -52,20 +50,22 @@ class PpOcrEngine:
     def read(self, image: Image, options: ReadOptions) -> Page:
         boxes = self._detector.detect(image, side_limit=options.side_limit or self._side_limit)
         readings = self._recognizer.recognize(image, boxes)
-        boxes, readings = self._turn(image, boxes, readings)
-        return page(self.model, boxes, [r.text for r in readings], [r.score for r in readings], options)
+        readings = self._turn_doubtful(image, readings)
+        return page(self.model, readings, options)
 
-    def _turn(
-        self, image: Image, boxes: Sequence[Corners], readings: Sequence[Reading]
-    ) -> tuple[list[Corners], list[Reading]]:
-        """Read doubtful lines the other way up and keep the better; once most lines were upside down, read all so.
+    def _turn_doubtful(self, image: Image, readings: Sequence[Reading]) -> Sequence[Reading]:
+        """Read doubtful lines the other way up; where that was right for most of the page, the other lines as well.
 
-        That needs no classifier, and costs little where text is upright.
+        It costs upright pages less than a third model that looks at each line, and is never less sure.
         """
-        boxes, readings = list(boxes), list(readings)
-        scores = np.array([reading.score for reading in readings])
-        doubtful = np.flatnonzero(scores < DOUBTFUL_SCORE)
-        better = self._turn_where_better(image, boxes, readings, doubtful)
-        if better > len(boxes) / 2:
-            self._turn_where_better(image, boxes, readings, np.flatnonzero(scores >= DOUBTFUL_SCORE))
-        return boxes, readings
+        best = self._turn(image, readings, below=DOUBTFUL_SCORE)
+        upside_down = sum(new is not old for new, old in zip(best, readings, strict=True))
+        return self._turn(image, best, below=1.0) if upside_down > len(readings) / 2 else best
+
+    def _turn(self, image: Image, readings: Sequence[Reading], *, below: float) -> Sequence[Reading]:
+        best = list(readings)
+        tried = [i for i, reading in enumerate(readings) if reading.score < below]
+        others = self._recognizer.recognize(image, [turned(readings[i].corners) for i in tried])
+        for i, other in zip(tried, others, strict=True):
+            best[i] = max(best[i], other, key=lambda reading: reading.score)
+        return best

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 # Read when paddlex is imported: without it each start looks for the model hubs.
 os.environ["PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK"] = "True"
@@ -15,7 +15,7 @@ from paddleocr import PaddleOCR
 from app.model import Page, ReadOptions
 from app.ocr import models
 from app.ocr.crop import text_first
-from app.ocr.page import page
+from app.ocr.page import Reading, page
 
 if TYPE_CHECKING:
     from app.ports import Image
@@ -49,5 +49,8 @@ class PaddleEngine:
         [result] = self._ocr.predict(
             image, text_det_limit_type="max", text_det_limit_side_len=options.side_limit or self._side_limit
         )
-        boxes = [text_first(np.asarray(polygon, np.float32)) for polygon in result["rec_polys"]]
-        return page(self.model, boxes, result["rec_texts"], result["rec_scores"], options)
+        found = zip(result["rec_texts"], result["rec_scores"], result["rec_polys"], strict=True)
+        readings = [
+            Reading(text, float(score), text_first(np.asarray(polygon, np.float32))) for text, score, polygon in found
+        ]
+        return page(self.model, readings, options)

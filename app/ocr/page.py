@@ -1,24 +1,29 @@
-"""From boxes and what they say to a page."""
+"""From what was read to a page."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from app.model import Line, Page, Quad, ReadOptions
 from app.ocr.crop import Corners
 from app.ocr.order import reading_order
 
 
-def page(
-    model: str, boxes: Sequence[Corners], texts: Sequence[str], scores: Sequence[float], options: ReadOptions
-) -> Page:
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """score: mean probability of the characters, 0 without any. corners: clockwise from where the text begins."""
+
+    text: str
+    score: float
+    corners: Corners
+
+
+def page(model: str, readings: Sequence[Reading], options: ReadOptions) -> Page:
     """The lines in reading order, without the empty ones and those that score below options.min_score."""
-    lines = (
-        Line(texts[i], float(scores[i]), _quad(boxes[i]))
-        for i in reading_order(boxes)
-        if texts[i] and scores[i] >= options.min_score
-    )
-    return Page(tuple(lines), model)
+    kept = [reading for reading in readings if reading.text.strip() and reading.score >= options.min_score]
+    ordered = (kept[i] for i in reading_order([reading.corners for reading in kept]))
+    return Page(tuple(Line(r.text, r.score, _quad(r.corners)) for r in ordered), model)
 
 
 def _quad(corners: Corners) -> Quad:

@@ -20,7 +20,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from app.errors import PictureTooLarge, PictureUnsupported, ServiceError
-from app.picture.header import check_jpeg, check_png
+from app.picture.header import check_gif, check_jpeg, check_png
 
 if TYPE_CHECKING:
     from app.ports import Image as Pixels
@@ -96,6 +96,8 @@ def _opened(data: bytes, limits: DecodeLimits) -> ImageFile:
         check_jpeg(data, max_scans=limits.max_jpeg_scans)
     elif reader is PngImageFile:
         check_png(data)
+    elif reader is GifImageFile:
+        check_gif(data)
     picture = reader(BytesIO(data))
     width, height = picture.size
     if width * height > limits.max_picture_pixels or max(width, height) > limits.max_side_px:
@@ -111,7 +113,8 @@ def _as_rgb(picture: ImageFile) -> Image.Image:
     if picture.mode == "CMYK" and picture.format == "JPEG" and "adobe" not in picture.info:
         # Pillow takes every CMYK JPEG for Adobe's, which are stored inverted; only the marker makes it so.
         return ImageChops.invert(picture).convert("RGB")
-    return picture.convert("RGB")
+    # `convert` copies even where there is nothing to do: 160 MB of the largest picture.
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _from_deep_grey(picture: ImageFile) -> Image.Image:

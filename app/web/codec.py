@@ -11,16 +11,14 @@ import binascii
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Literal, NoReturn
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from app.authenticate import LABELS, UNSIGNED_FIELDS, require_labels
+from app.authenticate import LABELS, UNSIGNED_FIELDS, as_signed, require_labels
 from app.errors import RequestMalformed, ServiceError
-from app.model import RECOGNISED, USERNAME, OcrAnswer, OcrRequest, ReadOptions
-
-Value = str | int | bool
+from app.model import RECOGNISED, USERNAME, OcrAnswer, OcrRequest, ReadOptions, Value
 
 MAX_FIELDS = 32
 MAX_URL_BYTES = 2048
@@ -146,14 +144,9 @@ def decode_request(
     )
 
 
-def as_signed(value: Value) -> str:
-    """A field's value as it is written in the string to sign."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
 def encode_answer(answer: OcrAnswer, *, tips: str) -> dict[str, Any]:
     """The body of a success: lines in reading order, boxes in pixels of the upright picture, times in ms."""
-    page, picture, elapsed = answer.reading.page, answer.reading.picture, answer.elapsed
+    page = answer.reading.page
     lines: list[dict[str, Any]] = [{"text": line.text, "score": round(line.score, 4)} for line in page.lines]
     if answer.boxes:
         for encoded, line in zip(lines, page.lines, strict=True):
@@ -164,21 +157,10 @@ def encode_answer(answer: OcrAnswer, *, tips: str) -> dict[str, Any]:
         "tips": tips,
         "result": page.text,
         "lines": lines,
-        "picture": {
-            "width": picture.width,
-            "height": picture.height,
-            "format": picture.format,
-            "sha256": picture.sha256,
-        },
+        "picture": asdict(answer.reading.picture),
         "model": page.model,
-        "elapsed_ms": {
-            "queue": elapsed.queue,
-            "fetch": elapsed.fetch,
-            "decode": elapsed.decode,
-            "ocr": elapsed.ocr,
-            "total": elapsed.total,
-        },
-        "quota": {"limit": answer.quota.limit, "remaining": answer.quota.remaining},
+        "elapsed_ms": asdict(answer.elapsed),
+        "quota": asdict(answer.quota),
         "request_id": answer.request_id,
     }
 

@@ -32,6 +32,7 @@ def init_app(app: Flask, tips: Tips) -> None:
         if error.code in _OURS:
             return service_error(_OURS[error.code](error.description or error.name))
         name, tip_name = _http_name(error)
+        g.outcome = (None, name)
         body = {"status_code": None, "error": name, "tips": tip(tips, tip_name), "result": None}
         answer = json_answer(body | {"request_id": g.request_id}, error.code or 500)
         if isinstance(error, MethodNotAllowed):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from flask import Blueprint, Request, Response, g, request
 
 from app.errors import BodyTooLarge, MediaTypeUnsupported, RequestMalformed
+from app.model import RECOGNISED, Elapsed, Value
 from app.observe import Metrics, log
 from app.ports import Clock
 from app.service import OcrService
 from app.web.access import callers
-from app.web.codec import RequestLimits, Value, decode_request, encode_answer, scan_form, scan_json
+from app.web.codec import RequestLimits, decode_request, encode_answer, scan_form, scan_json
 from app.web.errors import Tips, json_answer, tip
 
 
@@ -26,22 +29,23 @@ def blueprint(
         asked = decode_request(fields, image, request_id=g.request_id, arrived=arrived, limits=limits)
         g.username = asked.username
         answer = service.handle(asked)
-        g.outcome, g.elapsed = (6, ""), answer.elapsed
+        g.outcome, g.elapsed = (RECOGNISED, ""), answer.elapsed
         return json_answer(encode_answer(answer, tips=tip(tips, "ok")))
 
     @routes.after_request
     def observed(answer: Response) -> Response:
         status_code, detail = g.outcome
-        metrics.answered(status_code, g.get("elapsed"))
+        elapsed: Elapsed | None = g.get("elapsed")
+        metrics.answered(status_code, elapsed)
         line = {
             "request_id": g.request_id,
             "username": g.get("username"),
             "status_code": status_code,
             "http": answer.status_code,
-            "detail": detail,
-            "elapsed_ms": g.get("elapsed"),
+            "detail": detail or None,
+            "elapsed_ms": elapsed and asdict(elapsed),
         }
-        log.info("ocr", extra={"fields": {name: value for name, value in line.items() if value}})
+        log.info("ocr", extra={"fields": {name: value for name, value in line.items() if value is not None}})
         return answer
 
     return routes

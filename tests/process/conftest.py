@@ -43,7 +43,11 @@ class Server:
     def flask(self, *arguments: str) -> str:
         """What a command of the operator's prints."""
         done = subprocess.run(
-            [str(Path(sys.prefix, "bin", "flask")), *arguments], cwd=ROOT, env=self.env, capture_output=True, text=True
+            [str(Path(sys.prefix, "bin", "flask")), *arguments],
+            cwd=ROOT,
+            env=self.env,
+            capture_output=True,
+            text=True,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -103,7 +107,9 @@ def start_server(
     def start(**variables: object) -> Server:
         home = tmp_path_factory.mktemp("home")
         bind = f"127.0.0.1:{free_port()}"
-        outer = {name: value for name, value in os.environ.items() if not name.startswith(("OCR_", "PYTHONPATH"))}
+        outer = {
+            name: value for name, value in os.environ.items() if not name.startswith(("OCR_", "PYTHONPATH"))
+        }
         env = outer | {"OCR_HOME": str(home), "OCR_BIND": bind, "OCR_ENGINE__MODELS_DIR": str(models_dir)}
         env |= {name: str(value) for name, value in variables.items()}
         master = subprocess.Popen(COMMAND, cwd=ROOT, env=env)

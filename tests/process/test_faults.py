@@ -77,6 +77,22 @@ def test_a_read_over_its_limit_costs_one_answer_and_the_worker_is_replaced(
     server.await_ready()
 
 
+def test_17_busy_comes_at_once_and_the_same_body_may_be_sent_again(
+    start_server: Callable[..., Server],
+) -> None:
+    server = start_server(OCR_ENGINE__QUEUE_WAIT_S=0.01)
+    alice = server.caller()
+    bodies = [alice.body(picture=PICTURE) for _ in range(20)]
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(server.post, bodies))
+    busy = [(answer, body) for answer, body in zip(answers, bodies, strict=True) if answer.status_code != 200]
+    assert 0 < len(busy) < 20
+    for answer, body in busy:
+        assert (answer.status_code, answer.json()["status_code"]) == (503, 17)
+        assert int(answer.headers["Retry-After"]) >= 1
+    assert server.post(busy[0][1]).status_code == 200
+
+
 def test_two_workers_share_nonces_and_quota(start_server: Callable[..., Server]) -> None:
     server = start_server(WEB_CONCURRENCY=2)
     alice = server.caller()
@@ -94,7 +110,10 @@ def test_two_workers_share_nonces_and_quota(start_server: Callable[..., Server])
     ("variables", "says"),
     [
         ({"OCR_ENGINE__MODELS_DIR": "/nowhere"}, "flask models pull"),
-        ({"OCR_FETCH__ALLOW_NETWORKS": "127.0.0.0/8", "OCR_FETCH__ALLOW_PORTS": "{port}"}, "OCR_FETCH__ALLOW"),
+        (
+            {"OCR_FETCH__ALLOW_NETWORKS": "127.0.0.0/8", "OCR_FETCH__ALLOW_PORTS": "{port}"},
+            "OCR_FETCH__ALLOW",
+        ),
         ({"OCR_ENGINE__RUNTIME": "abacus"}, "engine.runtime"),
     ],
 )

@@ -88,7 +88,10 @@ def test_a_worker_has_no_child_and_no_connection_but_its_clients(server: Server,
     for worker in server.workers():
         assert children(worker) == []
         for local, remote in tcp_connections(worker):
-            assert port in (local[1], remote[1]) and remote[0].endswith(("0100007F", "00000000")), (local, remote)
+            assert port in (local[1], remote[1]) and remote[0].endswith(("0100007F", "00000000")), (
+                local,
+                remote,
+            )
 
 
 def tcp_connections(pid: int) -> list[tuple[tuple[str, int], tuple[str, int]]]:
@@ -139,7 +142,11 @@ def test_logs_tell_of_requests_but_no_secrets(server: Server, alice: Caller) -> 
         for line in reversed(server.log("ocr.log").splitlines())
         if json.loads(line)["request_id"] == answer.headers["X-Request-ID"]
     )
-    assert (line["username"], line["status_code"], line["http"]) == ("alice", answer.json()["status_code"], 422)
+    assert (line["username"], line["status_code"], line["http"]) == (
+        "alice",
+        answer.json()["status_code"],
+        422,
+    )
     for name in ("ocr.log", "error.log", "access.log"):
         for secret in ("top-secret", body["sign"], alice.secret):
             assert secret not in server.log(name)

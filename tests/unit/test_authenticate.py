@@ -36,7 +36,7 @@ ACCOUNTS = FakeAccounts(ALICE, LEGACY, Account(3, "gone", ("a secret",), enabled
 
 
 def request(**changes: object) -> OcrRequest:
-    """A request of alice's, signed with her newer secret after the changes, unless they sign it themselves."""
+    """A request of alice's, signed with her newer secret after the changes unless they bring a sign."""
     made = OcrRequest(
         request_id="0" * 32,
         username="alice",
@@ -99,7 +99,16 @@ def test_fields_cannot_be_split_anew() -> None:
 
 @pytest.mark.parametrize(
     "sign_",
-    ["0" * 64, request().sign[:-1], request().sign.upper(), request().sign + "0", "é" * 64, "０" * 64, "\n", "0" * 32],
+    [
+        "0" * 64,
+        request().sign[:-1],
+        request().sign.upper(),
+        request().sign + "0",
+        "é" * 64,
+        "０" * 64,
+        "\n",
+        "0" * 32,
+    ],
 )
 def test_a_wrong_sign_is_refused_whatever_its_form(sign_: str) -> None:
     with pytest.raises(SignWrong):

@@ -48,7 +48,9 @@ flat = st.dictionaries(
 
 
 @given(flat, st.booleans(), st.sampled_from([None, 1, "\t"]))
-def test_every_flat_object_is_read_as_it_was_written(fields: dict[str, Any], ascii_: bool, indent: Any) -> None:
+def test_every_flat_object_is_read_as_it_was_written(
+    fields: dict[str, Any], ascii_: bool, indent: Any
+) -> None:
     text = json.dumps(fields, ensure_ascii=ascii_, indent=indent)
     read = scan_json(text.encode())
     assert read == fields

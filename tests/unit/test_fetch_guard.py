@@ -242,7 +242,7 @@ def test_status_other_than_200(status: int) -> None:
     [
         (http(200), "body"),
         (http(200, PICTURE, length=len(PICTURE) + 1), "body"),
-        (http(200, PICTURE, "Content-Length: 5"), "http"),
+        (http(200, PICTURE, "Content-Length: 5"), "body"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab", "body"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\n-5\r\nab\r\n0\r\n\r\n", "body"),
         (OK + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", "body"),
@@ -415,9 +415,12 @@ def test_all_slots_held() -> None:
 def test_slow_hosts_of_one_user_leave_room() -> None:
     with PictureHost({"/slow": silence, "/picture": http(200, PICTURE)}) as host:
         guarded = fetcher(host, slots=4)
-        slow = threading.Thread(
-            target=lambda: pytest.raises(PictureUnreachable, fetch, guarded, host.url("/slow"))
-        )
+
+        def wait_in_vain() -> None:
+            with pytest.raises(PictureUnreachable):
+                fetch(guarded, host.url("/slow"))
+
+        slow = threading.Thread(target=wait_in_vain)
         slow.start()
         while not host.connections:
             time.sleep(0.005)

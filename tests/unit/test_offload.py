@@ -64,7 +64,8 @@ class Bench:
             return error.error
 
     def read_all(self, *data: bytes, **options: float) -> list[str]:
-        return [job.get() for job in gevent.joinall([gevent.spawn(self.read, d, **options) for d in data])]
+        jobs = [gevent.spawn(self.read, d, **options) for d in data]
+        return [job.get() for job in jobs]
 
 
 @pytest.fixture
@@ -151,8 +152,14 @@ def test_a_read_over_its_limit_is_answered_and_the_worker_replaced() -> None:
     assert bench.read() == "busy"
 
 
-def test_a_failure_in_the_thread_reaches_its_caller_alone(bench: Bench, capfd: pytest.CaptureFixture[str]) -> None:
-    assert bench.read_all(b"unsupported", b"0.1", b"no number") == ["picture_unsupported", "0.1", "ocr_failed"]
+def test_a_failure_in_the_thread_reaches_its_caller_alone(
+    bench: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.read_all(b"unsupported", b"0.1", b"no number") == [
+        "picture_unsupported",
+        "0.1",
+        "ocr_failed",
+    ]
     assert capfd.readouterr().err == ""
 
 
@@ -178,5 +185,3 @@ def test_an_engine_that_cannot_be_built_says_why() -> None:
     )
     with pytest.raises(RuntimeError, match="no models"):
         offload.start()
-
-

@@ -16,7 +16,10 @@ from tests.fakes import FakeAccounts, FakeAdmission, FakeClock, FakeUsageLog
 
 SECRET = "the secret of alice"
 READING = Reading(
-    Page((Line("你好", 0.9, ((0, 0), (9, 0), (9, 5), (0, 5))),), "a model"), PictureInfo(9, 5, "PNG", "00"), 1, 2
+    Page((Line("你好", 0.9, ((0, 0), (9, 0), (9, 5), (0, 5))),), "a model"),
+    PictureInfo(9, 5, "PNG", "00"),
+    1,
+    2,
 )
 
 

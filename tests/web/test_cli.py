@@ -1,0 +1,123 @@
+"""The operator's commands, over the real application."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+
+import pytest
+from click.testing import Result
+
+from config.settings import ROOT
+from tests.picture_host import PictureHost, http
+from tests.signing import Caller
+from tests.web.conftest import Service
+
+DIGITS = ROOT / "samples" / "digits.png"
+LINES = json.loads((ROOT / "samples" / "labels.json").read_text())["digits.png"]
+
+Flask = Callable[..., Result]
+
+
+@pytest.fixture(scope="module")
+def private(make_service: Callable[..., Service]) -> Service:
+    return make_service()
+
+
+@pytest.fixture
+def flask(private: Service) -> Flask:
+    return lambda *arguments: private.app.test_cli_runner().invoke(args=list(arguments))
+
+
+def table(result: Result) -> list[list[str]]:
+    assert result.exit_code == 0, result.output
+    return [line.split() for line in result.output.splitlines()]
+
+
+def test_users(flask: Flask, private: Service) -> None:
+    secret = flask("users", "add", "bob", "--quota", "5").output.split()[-1]
+    assert private.services.store.find("bob").secrets == (secret,)  # type: ignore[union-attr]
+    assert flask("users", "add", "bob", "--if-missing").output == ""
+    again = flask("users", "add", "bob")
+    assert (again.exit_code, again.output) == (1, "Error: There is a user bob already.\n")
+    assert flask("users", "add", "b o b").exit_code == 2
+
+    newer = flask("users", "rotate-secret", "bob").output.split()[-1]
+    assert private.services.store.find("bob").secrets == (newer, secret)  # type: ignore[union-attr]
+
+    flask("users", "disable", "bob")
+    flask("users", "set-quota", "bob", "unlimited")
+    flask("users", "set-legacy-sign", "bob", "on")
+    listed = table(flask("users", "list"))
+    assert listed[0][:4] == ["USER", "STATE", "QUOTA", "USED"]
+    assert ["bob", "disabled", "unlimited", "0", "hmac-sha256,", "md5"] in [row[:6] for row in listed]
+    assert flask("users", "enable", "bob").exit_code == 0
+    assert flask("users", "set-quota", "bob", "-5").exit_code == 2
+    assert "There is no user eve" in flask("users", "disable", "eve").output
+
+
+def test_sign_makes_a_body_that_is_accepted(flask: Flask, private: Service) -> None:
+    flask("users", "add", "carol")
+    result = flask("sign", str(DIGITS), "--user", "carol", "--option", "boxes=false")
+    answer = private.post(json.loads(result.stdout)).get_json()
+    assert answer["result"].splitlines() == LINES
+    assert "box" not in answer["lines"][0]
+    assert result.stderr.startswith("curl ")
+    assert "There is no user eve" in flask("sign", str(DIGITS), "--user", "eve").output
+    assert flask("sign", "no-such-file.png", "--user", "carol").exit_code == 1
+
+
+def test_the_curl_line_works_as_it_is_printed(flask: Flask) -> None:
+    """Pasted into a shell, with a picture host standing for the service; we look at what curl sent."""
+    flask("users", "add", "dave")
+    line = flask("sign", "https://example.com/it's.png", "--user", "dave").stderr
+    with PictureHost({"/ocr": http(200, b"{}")}) as host:
+        pasted = line.replace("http://127.0.0.1:8081/ocr", host.url("/ocr"))
+        subprocess.run(["sh", "-c", pasted], check=True, capture_output=True)  # noqa: S603
+        head = host.heads[0].decode()
+    assert head.startswith("POST /ocr HTTP/1.1")
+    assert "https://example.com/it's.png" in head
+    assert "content-type: application/json" in head.lower()
+
+
+def test_read_needs_no_service(flask: Flask) -> None:
+    assert flask("read", str(DIGITS)).output.splitlines() == LINES
+    lines = json.loads(flask("read", "--json", str(DIGITS)).output)["lines"]
+    assert [line["text"] for line in lines] == LINES
+
+
+def test_usage_tail(flask: Flask, private: Service) -> None:
+    caller = Caller("erin", private.services.store.users.add("erin"))
+    private.post(caller.body(picture=DIGITS.read_bytes()))
+    private.post(caller.body(picture=b"no picture"))
+    rows = table(flask("usage", "tail", "-n", "2"))
+    assert rows[0][0] == "STARTED"
+    assert [(row[3], row[4]) for row in rows[1:]] == [("erin", "6"), ("erin", "16")]
+
+
+def test_models_list(flask: Flask) -> None:
+    assert {row[0] for row in table(flask("models", "list"))[1:]} >= {
+        "PP-OCRv6_small_det",
+        "PP-OCRv6_small_rec",
+    }
+
+
+def test_doctor_finds_nothing_wrong_and_then_what_is(
+    flask: Flask, private: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = flask("doctor")
+    assert result.exit_code == 0, result.output
+    assert "WRONG" not in result.output
+    monkeypatch.setenv("OCR_ENGINE_THREADS", "2")
+    private.services.settings.state.key_file.chmod(0o644)
+    result = flask("doctor")
+    private.services.settings.state.key_file.chmod(0o600)
+    assert result.exit_code == 1
+    assert [line[:5] for line in result.output.splitlines()].count("WRONG") == 2
+    assert "OCR_ENGINE_THREADS" in result.output
+
+
+def test_db_init_may_be_repeated(flask: Flask) -> None:
+    assert flask("db", "init").exit_code == 0
+    assert flask("db", "init").exit_code == 0
