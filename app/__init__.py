@@ -24,6 +24,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     services = build_services(settings)
     tips = load_tips()
     limits = RequestLimits(
+        settings.limits.max_body_bytes,
         settings.limits.timeout_ms,
         settings.limits.min_timeout_ms,
         settings.limits.max_timeout_ms,
@@ -31,7 +32,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
 
     app = Flask(__name__)
-    app.config["MAX_CONTENT_LENGTH"] = settings.limits.max_body_bytes
+    # One more than the limit: Werkzeug cuts a chunked body off at its maximum without a word.
+    app.config["MAX_CONTENT_LENGTH"] = settings.limits.max_body_bytes + 1
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.limits.max_body_bytes
     app.config["MAX_FORM_PARTS"] = 32
     app.extensions["ocr"] = services

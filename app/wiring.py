@@ -21,9 +21,9 @@ from app.service import OcrService, Reader
 from app.state.sql import SqlStore
 from config.settings import EngineSettings, Settings
 
-# A picture drawn by samples/draw.py, and its text.
+# samples.draw.numbered(2468), and its text.
 SELF_TEST = Path(__file__).parent / "ocr" / "self_test.png"
-SELF_TEST_TEXT = "No.2468"
+SELF_TEST_TEXT = "T-7866"
 
 
 class SystemClock:

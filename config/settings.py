@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,31 +31,35 @@ class Group(BaseModel):
 
 
 class AuthSettings(Group):
-    max_age_s: PositiveInt = Field(300, description="how old a request's timestamp may be")
-    max_ahead_s: PositiveInt = Field(60, description="how far ahead of our clock it may be")
-    legacy_nonce_days: PositiveInt = Field(30, description="how long a nonce of the original scheme is kept")
+    max_age_s: PositiveInt = Field(300, description="seconds a request's timestamp may be old")
+    max_ahead_s: PositiveInt = Field(60, description="seconds it may be ahead of our clock")
+    legacy_nonce_days: PositiveInt = Field(30, description="days a nonce of the original scheme is kept")
     rate_per_minute: PositiveInt = Field(1200, description="requests a user may send a minute, on average")
     rate_burst: PositiveInt = Field(200, description="requests a user may send at once")
 
 
 class LimitSettings(Group):
-    max_body_bytes: PositiveInt = Field(14 * MIB, description="request body; Nginx has a copy")
-    max_picture_bytes: PositiveInt = Field(10 * MIB, description="one picture, as a file")
-    max_picture_pixels: PositiveInt = Field(40_000_000, description="one picture, width x height")
-    max_side_px: PositiveInt = Field(20_000, description="its longer side")
+    max_body_bytes: PositiveInt = Field(14 * MIB, description="bytes of a request body; Nginx has a copy")
+    max_picture_bytes: PositiveInt = Field(10 * MIB, description="bytes of a picture")
+    max_picture_pixels: PositiveInt = Field(40_000_000, description="pixels of a picture, width x height")
+    max_side_px: PositiveInt = Field(20_000, description="pixels of its longer side")
     max_jpeg_scans: PositiveInt = Field(100, description="scans of a progressive JPEG")
-    timeout_ms: PositiveInt = Field(30_000, description="a whole request, where it names no timeout_ms")
+    timeout_ms: PositiveInt = Field(30_000, description="milliseconds for a request that names no timeout_ms")
     min_timeout_ms: PositiveInt = Field(500, description="the least timeout_ms a request may ask for")
     max_timeout_ms: PositiveInt = Field(60_000, description="the most timeout_ms a request may ask for")
 
 
 class FetchSettings(Group):
-    timeout_s: PositiveFloat = Field(10, description="DNS, connect, TLS, every hop and the body together")
-    connect_timeout_s: PositiveFloat = Field(2, description="one connect")
-    read_timeout_s: PositiveFloat = Field(5, description="silence while reading")
+    timeout_s: PositiveFloat = Field(
+        10, description="seconds for DNS, connect, TLS, every hop and the body together"
+    )
+    connect_timeout_s: PositiveFloat = Field(2, description="seconds for one connect")
+    read_timeout_s: PositiveFloat = Field(5, description="seconds of silence while reading")
     max_redirects: int = Field(3, ge=0, description="redirects followed")
     slots: PositiveInt = Field(32, description="downloads at once in a worker; a user may hold a quarter")
-    allow_ports: Annotated[frozenset[int], CommaList] = Field(frozenset({80, 443}), description="ports")
+    allow_ports: Annotated[frozenset[int], CommaList] = Field(
+        frozenset({80, 443}), description="ports that pictures may come from"
+    )
     allow_hosts: Annotated[frozenset[str], CommaList] = Field(
         frozenset(), description="if set, the only hosts pictures may come from"
     )
@@ -81,8 +87,10 @@ class EngineSettings(Group):
     side_limit: int = Field(960, ge=64, description="longest side in pixels that detection works on")
     max_side_limit: int = Field(2560, ge=64, description="the most side_limit a request may ask for")
     max_lines: PositiveInt = Field(1000, description="text lines read in one picture")
-    queue_wait_s: PositiveFloat = Field(5, description="the longest a request may wait for an engine")
-    read_limit_s: PositiveFloat = Field(60, description="one read; the worker is replaced after a longer one")
+    queue_wait_s: PositiveFloat = Field(5, description="seconds a request may wait for an engine")
+    read_limit_s: PositiveFloat = Field(
+        60, description="seconds for one read; after a longer one the worker is replaced"
+    )
 
 
 class StateSettings(Group):
@@ -90,7 +98,7 @@ class StateSettings(Group):
         f"sqlite:///{HOME}/var/ocr.sqlite", description="SQLAlchemy URL; SQLite for now"
     )
     key_file: Path = Field(HOME / "var" / "secret.key", description="key that encrypts secrets at rest")
-    busy_timeout_ms: PositiveInt = Field(1000, description="how long to wait for another writer")
+    busy_timeout_ms: PositiveInt = Field(1000, description="milliseconds to wait for another writer")
 
     @field_validator("database_url")
     @classmethod
@@ -104,7 +112,9 @@ class StateSettings(Group):
 
 class LogSettings(Group):
     file: str = Field(f"{HOME}/log/ocr.log", description="JSON lines, one a request; - is standard error")
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="the least that is logged"
+    )
 
 
 class Settings(BaseSettings):
@@ -127,22 +137,31 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
 
 
-def setting_names() -> dict[str, str]:
-    """Every environment variable that means something here, with its description."""
-    names = {}
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A setting as the README and example.env write it down; a test compares."""
+
+    variable: str
+    default: str
+    description: str
+
+
+def described() -> list[Described]:
+    """Every environment variable that the settings read."""
+    found = []
     for name, info in Settings.model_fields.items():
         group = info.annotation
         if isinstance(group, type) and issubclass(group, Group):
             for key, inner in group.model_fields.items():
-                names[f"OCR_{name}__{key}".upper()] = inner.description or ""
+                found.append(_describe(f"OCR_{name}__{key}", inner))
         else:
-            names[f"OCR_{name}".upper()] = info.description or ""
-    return names
+            found.append(_describe(f"OCR_{name}", info))
+    return found
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """`OCR_*` variables that no setting reads: most often a typing error that leaves a default in force."""
-    known = setting_names().keys() | {"OCR_DAEMON", "OCR_HOME"}
+    known = {setting.variable for setting in described()} | {"OCR_DAEMON", "OCR_HOME"}
     return sorted(name for name in environ if name.startswith("OCR_") and name.upper() not in known)
 
 
@@ -150,3 +169,14 @@ def load_tips() -> dict[str, dict[str, str]]:
     """Sentences for people, by the contract's `error` and by language (`en`, `zh`)."""
     tips: dict[str, dict[str, str]] = yaml.safe_load((ROOT / "config" / "tips.yaml").read_text("utf-8"))
     return tips
+
+
+def _describe(variable: str, info: FieldInfo) -> Described:
+    default = info.default
+    if info.default_factory is not None:
+        text = "cores / workers"
+    elif isinstance(default, frozenset):
+        text = ",".join(str(item) for item in sorted(default))
+    else:
+        text = f"{default:g}" if isinstance(default, float) else str(default).replace(f"{HOME}/", "")
+    return Described(variable.upper(), text, info.description or "")

@@ -138,11 +138,9 @@ def id_card() -> Drawn:
     sheet.write(820, 60, "REPUBLIC OF SPRUCE", 24, ink="white", align="r")
     sheet.pen.rectangle((40, 132, 270, 420), "#cfdde1")
     sheet.pen.rounded_rectangle((112, 176, 198, 290), 40, "#4d5c66")  # hair
-    sheet.pen.rectangle((137, 270, 173, 350), "#e3c9b0")
+    sheet.pen.rectangle((137, 270, 173, 332), "#e3c9b0")
     sheet.pen.ellipse((118, 192, 192, 296), "#ecd5bf")
-    sheet.pen.polygon(
-        [(40, 420), (58, 362), (128, 326), (155, 352), (182, 326), (252, 362), (270, 420)], BLUE
-    )
+    sheet.pen.pieslice((58, 330, 252, 510), 180, 360, "#8fa6b0")
     fields = (
         ("姓名 Name", "张三 ZHANG SAN"),
         ("出生 Born", "1990-02-29"),  # a day that never was
@@ -268,7 +266,10 @@ def rotated() -> Drawn:
 
 
 def tall() -> Drawn:
-    """Books on a shelf: each title runs down its spine, so that it is a tall box of turned text."""
+    """Books on a shelf: each title runs down its spine, so that it is a tall box of turned text.
+
+    The lines go along the shelf, from the left. Taken for a page on its side, it would begin at the right.
+    """
     books = (
         ("A Short History of Tea", "#7a2e2a", 96),
         ("云杉城市地图", BLUE, 84),
@@ -334,9 +335,13 @@ def two_columns() -> Drawn:
 
 
 def numbered(n: int) -> Drawn:
-    """A small ticket whose one line no other n has, quick to draw and to read."""
+    """A small ticket whose one line no other n has, quick to draw and to read.
+
+    n is written to base eight in the digits 2 to 9, as 0 and 1 are easily taken for letters.
+    """
+    number = f"{n + 0o1000:o}".translate(str.maketrans("01234567", "23456789"))
     sheet = Sheet(320, 80)
-    sheet.write(160, 54, f"No.{n + 1000}", 40, align="m")
+    sheet.write(160, 53, f"T-{number}", 36, align="m")
     return sheet.drawn(f"numbered-{n}.png")
 
 

@@ -107,10 +107,11 @@ class PictureHost:
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError), self._secured(connection) as secured:
             head = secured.recv(65536)
-            while head.startswith(b"GET ") and b"\r\n\r\n" not in head and (part := secured.recv(65536)):
+            is_http = b" HTTP/1.1\r\n" in head
+            while is_http and b"\r\n\r\n" not in head and (part := secured.recv(65536)):
                 head += part
             self.heads.append(head)
-            path = head.split(b" ")[1].decode() if head.startswith(b"GET ") else ""
+            path = head.split(b" ")[1].decode() if is_http else ""
             answer = self.answers.get(path, http(404))
             if isinstance(answer, bytes):
                 secured.sendall(answer)

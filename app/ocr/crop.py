@@ -48,10 +48,11 @@ def crop(image: Image, corners: Corners, *, height: int) -> Image:
     """The line, upright, scaled to this height in pixels. One warp does both: a second would blur."""
     width = width_at(corners, height)
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
-    return cv2.warpPerspective(
+    line: Image = cv2.warpPerspective(
         image,
         cv2.getPerspectiveTransform(corners, target),
         (width, height),
         flags=cv2.INTER_CUBIC,
         borderMode=cv2.BORDER_REPLICATE,
     )
+    return line

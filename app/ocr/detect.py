@@ -12,7 +12,7 @@ from app.ocr.crop import Corners, text_first
 from app.ocr.tensor import Normalizer, round_up
 
 if TYPE_CHECKING:
-    from app.ocr.models import DetectionModel
+    from app.ocr.model_folder import DetectionModel
     from app.ocr.runtimes import Network
     from app.ports import Image
 
@@ -54,7 +54,8 @@ class Detector:
             kernel = cv2.boxPoints((center, (width, height), angle))
             if _mean_inside(probability, kernel) < self._model.box_thresh:
                 continue
-            # DB learns text shrunk by area * ratio / perimeter. On a rectangle the way back needs no polygon library.
+            # The network marks text shrunk by area * ratio / perimeter on each side. Growing a rectangle back
+            # takes no polygon library.
             grown = self._model.unclip_ratio * width * height / (width + height)
             if min(width, height) + grown < MIN_GROWN_SIDE:
                 continue
@@ -68,7 +69,8 @@ def _shrink(image: Image, side_limit: int) -> Image:
     if ratio >= 1:
         return image
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
-    return cv2.resize(image, size)
+    small: Image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
+    return small
 
 
 def _mean_inside(probability: NDArray[np.float32], box: Corners) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from app.model import Page, ReadOptions
 from app.ocr.crop import turned
 from app.ocr.detect import Detector
-from app.ocr.models import load_detection, load_recognition
+from app.ocr.model_folder import load_detection, load_recognition
 from app.ocr.page import Reading, page
 from app.ocr.recognize import Recognizer
 from app.ocr.runtimes import Runtime, open_network
@@ -35,7 +35,7 @@ class PpOcrEngine:
         side_limit: int,
         max_lines: int,
     ) -> None:
-        """cores: how many one read may use. side_limit: for a read whose options name none. Raises ModelError."""
+        """cores: how many a read may use. side_limit: where its options name none. Raises ModelError."""
         detection = load_detection(models_dir, detection_model)
         recognition = load_recognition(models_dir, recognition_model)
         self.model = recognition_model.removesuffix("_rec")
@@ -53,16 +53,16 @@ class PpOcrEngine:
         readings = self._turn_doubtful(image, readings)
         return page(self.model, readings, options)
 
-    def _turn_doubtful(self, image: Image, readings: Sequence[Reading]) -> Sequence[Reading]:
-        """Read doubtful lines the other way up; where that was right for most of the page, the other lines as well.
+    def _turn_doubtful(self, image: Image, readings: Sequence[Reading]) -> list[Reading]:
+        """Read doubtful lines the other way up; if that was right for most of the page, all the others too.
 
-        It costs upright pages less than a third model that looks at each line, and is never less sure.
+        Costs upright pages less than a third model that looks at every line would.
         """
         best = self._turn(image, readings, below=DOUBTFUL_SCORE)
         upside_down = sum(new is not old for new, old in zip(best, readings, strict=True))
         return self._turn(image, best, below=1.0) if upside_down > len(readings) / 2 else best
 
-    def _turn(self, image: Image, readings: Sequence[Reading], *, below: float) -> Sequence[Reading]:
+    def _turn(self, image: Image, readings: Sequence[Reading], *, below: float) -> list[Reading]:
         best = list(readings)
         tried = [i for i, reading in enumerate(readings) if reading.score < below]
         others = self._recognizer.recognize(image, [turned(readings[i].corners) for i in tried])

@@ -1,8 +1,8 @@
 """Reading order: row by row, from left to right; columns of prose one after the other.
 
-All of it in the frame of the text: the page may be skewed, on its side or upside down. Rows are found by how far lines
-overlap in height, so that an article and its price far to the right stay together. Only a gutter between two sides of
-long lines parts columns; what stands beside it in short pieces (prices, values of a form) is read in rows.
+All of it in the frame of the text: the page may be skewed, on its side or upside down. Rows are found by how
+far lines overlap in height, so that an article and its price far to the right stay together. Only a gutter
+between two sides of long lines parts columns; short pieces (prices, values of a form) are read in rows.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ class _Spans:
         turned = boxes @ np.array([[x, -y], [y, x]])
         self.left, self.right = turned[:, :, 0].min(axis=1), turned[:, :, 0].max(axis=1)
         height = np.maximum(np.linalg.norm(boxes[:, 3] - boxes[:, 0], axis=1), 1)
-        # The height of a line that leans is its own, not that of its bounding box. A line that runs down the page
-        # counts at its top, where it begins.
+        # The height of a line that leans is its own, not that of its bounding box. A line that runs down the
+        # page counts at its top, where it begins.
         self.top = np.where(main, turned[:, :, 1].mean(axis=1) - height / 2, turned[:, :, 1].min(axis=1))
         self.bottom = self.top + height
+        self.height = height
 
     def in_order(self, lines: Indices) -> list[np.intp]:
         gutter = self._gutter(lines)
@@ -70,8 +71,10 @@ class _Spans:
         rows: list[list[np.intp]] = []
         last = np.empty(0, np.intp)
         for line in lines[np.argsort(self.left[lines], kind="stable")]:
-            overlap = np.minimum(self.bottom[last], self.bottom[line]) - np.maximum(self.top[last], self.top[line])
-            shared = overlap / np.minimum(self._height(last), self._height(line))
+            overlap = np.minimum(self.bottom[last], self.bottom[line]) - np.maximum(
+                self.top[last], self.top[line]
+            )
+            shared = overlap / np.minimum(self.height[last], self.height[line])
             best = int(shared.argmax()) if len(last) else -1
             if best >= 0 and shared[best] >= SAME_ROW:
                 rows[best].append(line)
@@ -88,19 +91,24 @@ class _Spans:
         for gutter in np.unique(self.right[lines]):
             left, right = lines[self.right[lines] <= gutter], lines[self.left[lines] >= gutter]
             crossing = len(lines) - len(left) - len(right)
-            if crossing < fewest and self._is_column(left) and self._is_column(right) and self._side_by_side(left, right):
+            if (
+                crossing < fewest
+                and self._is_column(left)
+                and self._is_column(right)
+                and self._side_by_side(left, right)
+            ):
                 best, fewest = float(gutter), crossing
         return best
 
     def _is_column(self, lines: Indices) -> bool:
         if len(lines) < COLUMN_LINES:
             return False
-        return bool(np.median((self.right[lines] - self.left[lines]) / self._height(lines)) >= PROSE)
+        return bool(np.median((self.right[lines] - self.left[lines]) / self.height[lines]) >= PROSE)
 
     def _side_by_side(self, one: Indices, other: Indices) -> bool:
-        top, bottom = max(self.top[one].min(), self.top[other].min()), min(self.bottom[one].max(), self.bottom[other].max())
+        top, bottom = (
+            max(self.top[one].min(), self.top[other].min()),
+            min(self.bottom[one].max(), self.bottom[other].max()),
+        )
         shorter = min(np.ptp(self.top[one]), np.ptp(self.top[other]))
         return bool(bottom - top >= SIDE_BY_SIDE * shorter)
-
-    def _height(self, lines: Indices) -> NDArray[np.float64]:
-        return self.bottom[lines] - self.top[lines]

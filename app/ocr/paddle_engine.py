@@ -13,8 +13,8 @@ import numpy as np
 from paddleocr import PaddleOCR
 
 from app.model import Page, ReadOptions
-from app.ocr import models
 from app.ocr.crop import text_first
+from app.ocr.model_folder import load_detection, load_recognition
 from app.ocr.page import Reading, page
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class PaddleEngine:
     def __init__(
         self, *, models_dir: Path, detection_model: str, recognition_model: str, cores: int, side_limit: int
     ) -> None:
-        models.load_detection(models_dir, detection_model)  # a missing model must not be looked for on a hub
-        models.load_recognition(models_dir, recognition_model)
+        load_detection(models_dir, detection_model)  # a missing model must not be looked for on a hub
+        load_recognition(models_dir, recognition_model)
         self.model = recognition_model.removesuffix("_rec")
         self._side_limit = side_limit
         self._ocr = PaddleOCR(
@@ -51,6 +51,7 @@ class PaddleEngine:
         )
         found = zip(result["rec_texts"], result["rec_scores"], result["rec_polys"], strict=True)
         readings = [
-            Reading(text, float(score), text_first(np.asarray(polygon, np.float32))) for text, score, polygon in found
+            Reading(text, float(score), text_first(np.asarray(polygon, np.float32)))
+            for text, score, polygon in found
         ]
         return page(self.model, readings, options)

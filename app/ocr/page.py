@@ -12,7 +12,7 @@ from app.ocr.order import reading_order
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """score: mean probability of the characters, 0 without any. corners: clockwise from where the text begins."""
+    """score: mean probability of the characters, 0 without any. corners: where and how it was read."""
 
     text: str
     score: float

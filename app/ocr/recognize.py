@@ -14,16 +14,16 @@ from app.ocr.page import Reading
 from app.ocr.tensor import Floats, Normalizer, round_up
 
 if TYPE_CHECKING:
-    from app.ocr.models import RecognitionModel
+    from app.ocr.model_folder import RecognitionModel
     from app.ocr.runtimes import Network
     from app.ports import Image
 
 BLANK = 0
-# Lines keep their own width: PaddleOCR pads to 320 or the widest of six, and computes the padding too. Rounded, because
-# each new shape costs a runtime time and memory.
+# A line keeps its own width: PaddleOCR pads to 320 or the widest of six, and computes the padding too. It is
+# only rounded up, because each new shape costs a runtime time and memory.
 WIDTH_STEP = 32
-# Lines of one width are read together up to this many columns. Changing the shape costs OpenVINO some 4 ms, as much as
-# a short line itself; wider batches gain nothing, for they leave the processor's cache.
+# Lines of one width are read together, up to this many columns: changing the shape costs OpenVINO some 4 ms,
+# as much as a short line itself. Larger batches gain nothing more.
 BATCH_WIDTH = 512
 
 
@@ -36,7 +36,7 @@ class Recognizer:
         self._normalize = Normalizer(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), scale=1 / 255)
 
     def recognize(self, image: Image, boxes: Sequence[Corners]) -> list[Reading]:
-        """image: uint8 [height, width, 3], BGR. Lines are cropped while the network reads those before them."""
+        """image: uint8 [height, width, 3], BGR. Lines are cropped while the network reads others."""
         widths = [round_up(width_at(box, self._height), WIDTH_STEP) for box in boxes]
         batches = _batches(widths)
         outputs = self._network.run(

@@ -68,8 +68,9 @@ class RequestBody(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """What a request may ask for: times in milliseconds, the side in pixels."""
+    """What a request may hold and ask for: times in milliseconds, the side in pixels."""
 
+    max_body_bytes: int
     timeout_ms: int
     min_timeout_ms: int
     max_timeout_ms: int

@@ -25,7 +25,7 @@ def blueprint(
     @callers("signed")
     def recognise() -> Response:
         arrived = clock.monotonic()
-        fields, image = _fields(request)
+        fields, image = _fields(request, limits.max_body_bytes)
         asked = decode_request(fields, image, request_id=g.request_id, arrived=arrived, limits=limits)
         g.username = asked.username
         answer = service.handle(asked)
@@ -51,15 +51,18 @@ def blueprint(
     return routes
 
 
-def _fields(incoming: Request) -> tuple[dict[str, Value], bytes | None]:
+def _fields(incoming: Request, max_body_bytes: int) -> tuple[dict[str, Value], bytes | None]:
     """Size, content type, strict parse. The image of a multipart form comes apart from its fields."""
-    if (incoming.content_length or 0) > (incoming.max_content_length or 0):
+    if (incoming.content_length or 0) > max_body_bytes:
         raise BodyTooLarge(f"{incoming.content_length} bytes")
     charset = incoming.mimetype_params.get("charset", "utf-8").lower()
     if charset != "utf-8" or "Content-Encoding" in incoming.headers:
         raise MediaTypeUnsupported(f"charset {charset}")
     if incoming.mimetype == "application/json":
-        return scan_json(incoming.get_data()), None
+        body = incoming.get_data()
+        if len(body) > max_body_bytes:
+            raise BodyTooLarge("in chunks")
+        return scan_json(body), None
     if incoming.mimetype == "multipart/form-data":
         return _multipart(incoming)
     raise MediaTypeUnsupported(incoming.mimetype)

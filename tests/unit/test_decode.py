@@ -200,12 +200,13 @@ def test_exif_orientation(kind: str, orientation: int) -> None:
     assert_same(found, text(), tolerance=6)
 
 
-@pytest.mark.parametrize(
-    "exif", [b"Exif\x00\x00", b"Exif\x00\x00II*\x00\xff\xff\xff\xff", b"Exif\x00\x00" + bytes(60000)]
-)
+@pytest.mark.parametrize("exif", [b"", b"II*\x00\xff\xff\xff\xff", b"no TIFF!", bytes(60_000)])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
 @pytest.mark.filterwarnings(r"ignore:::PIL\.")
-def test_broken_exif_is_no_reason(exif: bytes) -> None:
-    assert_same(decode(saved(text(), "JPEG", quality=95, exif=exif), LIMITS), text(), tolerance=6)
+def test_broken_exif_is_no_reason(kind: str, exif: bytes) -> None:
+    options = {} if kind == "PNG" else {"quality": 95}
+    data = saved(text(), kind, exif=b"Exif\x00\x00" + exif, **options)
+    assert_same(decode(data, LIMITS), text(), tolerance=6)
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])

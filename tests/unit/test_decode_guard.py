@@ -149,7 +149,7 @@ def test_scans_behind_stray_bytes_count() -> None:
 def test_what_only_looks_like_scans_does_not_count() -> None:
     data = saved(text(), "JPEG")
     comment = b"\xff\xfe" + struct.pack(">H", 2 + 400) + b"\xff\xda" * 200
-    assert decode(data[:2] + comment + data[2:] + b"\xff\xda" * 200, LIMITS)
+    assert decode(data[:2] + comment + data[2:] + bytes(2) + b"\xff\xda\x00\x02" * 200, LIMITS)
 
 
 @pytest.mark.parametrize("flood", [b"\xff\xfe\x00\x02", b"\xff\xd8", b"\xff\xe0\x00\x00"])

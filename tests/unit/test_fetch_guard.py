@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 
 from app.errors import Busy, PictureTooLarge, PictureUnreachable, PictureUrlNotAllowed, ServiceError
+from app.picture.dial import Dialler
 from app.picture.fetch import GuardedFetcher
-from app.picture.hop import MAX_HEAD_BYTES
+from app.picture.hop import MAX_HEAD_BYTES, Hop
 from app.picture.slots import DownloadSlots
+from app.picture.url import Target
 from tests.fakes import FakeClock
 from tests.picture_host import Answer, PictureHost, SystemClock, endless, http, redirect, silence, slowly
 
@@ -131,6 +133,28 @@ def test_answer_that_changes_between_look_ups() -> None:
             guarded = fetcher(good, allow_networks=opened, resolver=resolver(["127.0.0.2"], ["127.0.0.1"]))
             fetch(guarded, good.url(host="turncoat.example"))
         assert (caught.value.stage, good.connections, inner.connections) == ("dns", 1, 0)
+
+
+def test_peer_that_is_not_the_address_dialled() -> None:
+    """Linux dials 0.0.0.0 as 127.0.0.1; whatever turns one address into another is caught like that."""
+    with PictureHost({"/picture": http(200, PICTURE)}) as host:
+        guarded = fetcher(host, allow_networks={ip_network("0.0.0.0/32")})
+        with pytest.raises(PictureUrlNotAllowed):
+            fetch(guarded, host.url(host="0.0.0.0"))  # noqa: S104
+    assert not any(host.heads)
+
+
+def test_only_the_judged_host_is_dialled() -> None:
+    """Should requests or urllib3 ever read another host out of the URL than we did."""
+    dialler = Dialler(frozenset({LOOPBACK}), 1, SystemClock(), resolver(["127.0.0.1"]))
+    with PictureHost({}) as host:
+        target = Target("http", "one.example", host.port, "/")
+        hop = Hop(dialler, target, time.monotonic() + 5, read_timeout_s=1, max_picture_bytes=1)
+        for name, port in (("two.example", host.port), ("one.example", host.port + 1)):
+            with pytest.raises(PictureUrlNotAllowed):
+                hop.dial(name, port)
+        assert host.connections == 0
+        hop.dial("one.example", host.port).close()
 
 
 def test_second_address_is_tried() -> None:
@@ -330,6 +354,10 @@ def test_too_large_with_memory_flat(answer: Answer) -> None:
             tracemalloc.stop()
     assert peak < 6 * MAX_BYTES
     assert caught.type is PictureTooLarge or caught.value.stage == "body"
+
+
+def test_announced_size_is_believed_when_too_large() -> None:
+    assert isinstance(failure(http(200, b"", length=MAX_BYTES + 1)), PictureTooLarge)
 
 
 def test_largest_picture() -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-import runpy
 from typing import Any
 
 import pytest
 
 from app import errors
 from app.model import RECOGNISED
-from config.settings import ROOT, Settings, load_tips, setting_names, unknown_variables
+from config.settings import load_tips
 from tests.web.conftest import Service
 
 MUTATIONS = 10_000
@@ -84,23 +83,6 @@ def test_the_service_is_ready_once_it_has_read_its_own_picture(service: Service)
         200,
         {"status": "ready", "store": "ok", "engine": "ok"},
     )
-
-
-def test_gunicorns_copies_are_the_settings() -> None:
-    """gunicorn.py is read before any of our modules may be imported, so it has copies."""
-    loaded = runpy.run_path(str(ROOT / "gunicorn.py"))
-    assert loaded["bind"] == Settings().bind
-    assert loaded["worker_class"] == "gevent"
-    assert not loaded["preload_app"]
-    assert loaded["graceful_timeout"] > Settings().limits.max_timeout_ms / 1000
-
-
-def test_a_misspelt_variable_is_found() -> None:
-    known = "OCR_ENGINE__THREADS"
-    assert known in setting_names()
-    assert unknown_variables({known: "2", "OCR_ENGINE_THREADS": "2", "OCR_DAEMON": "1", "PATH": ""}) == [
-        "OCR_ENGINE_THREADS"
-    ]
 
 
 def test_ten_thousand_mutated_requests_give_no_5xx(service: Service) -> None:

@@ -18,7 +18,7 @@ class Network(Protocol):
     """Safe to call from several threads at once."""
 
     def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
-        """The outputs for each input, in order. Inputs may differ in shape, and are taken only as they are needed."""
+        """The outputs for each input, in order. Shapes may differ; inputs are taken as they are needed."""
 
 
 def open_network(
@@ -26,8 +26,8 @@ def open_network(
 ) -> Network:
     """cores: how many the network may use. streams: how many inputs it computes at once, sharing these cores.
 
-    best_class: instead of the probabilities of all classes (last axis) return two arrays, the index of the most
-    probable one and its probability.
+    best_class: for an output of class probabilities (last axis) return the index of the most probable class,
+    and its probability, instead of all of them.
     """
     if runtime == "openvino":
         from app.ocr.runtimes.openvino import OpenVinoNetwork

@@ -1,0 +1,83 @@
+"""Settings, and the places that repeat them."""
+
+from __future__ import annotations
+
+import re
+import runpy
+
+import pytest
+from pydantic import ValidationError
+
+from config.settings import ROOT, Settings, described, unknown_variables
+
+
+def test_gunicorns_copies_are_the_settings() -> None:
+    """gunicorn.py is read before any of our modules may be imported, so it has copies."""
+    loaded = runpy.run_path(str(ROOT / "gunicorn.py"))
+    assert loaded["bind"] == Settings().bind
+    assert loaded["worker_class"] == "gevent"
+    assert not loaded["preload_app"]
+    assert loaded["graceful_timeout"] > Settings().limits.max_timeout_ms / 1000
+
+
+def test_nginxs_copies_are_the_settings() -> None:
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    limits = Settings().limits
+    megabytes = re.search(r"client_max_body_size (\d+)m;", text)
+    seconds = re.search(r"proxy_read_timeout (\d+)s;", text)
+    assert megabytes is not None
+    assert int(megabytes[1]) * 1024 * 1024 == limits.max_body_bytes
+    assert seconds is not None
+    assert int(seconds[1]) * 1000 > limits.max_timeout_ms
+    assert f"server {Settings().bind};" in text
+
+
+@pytest.mark.parametrize(
+    ("file", "form"), [("README.md", "| `{}` | {} | {} |"), ("config/example.env", "#{}={}")]
+)
+def test_every_setting_is_written_down_with_its_default(file: str, form: str) -> None:
+    text = (ROOT / file).read_text()
+    for setting in described():
+        default = setting.default
+        if file == "README.md":
+            default = f"`{default}`" if default else "none"
+        assert form.format(setting.variable, default, setting.description) in text
+    written = set(re.findall(r"OCR_[A-Z]+(?:__[A-Z_]+)+", text))
+    assert written <= {setting.variable for setting in described()}
+
+
+def test_a_misspelt_variable_is_found() -> None:
+    environ = {"OCR_ENGINE__THREADS": "2", "OCR_ENGINE_THREADS": "2", "OCR_DAEMON": "1", "PATH": ""}
+    assert unknown_variables(environ) == ["OCR_ENGINE_THREADS"]
+
+
+def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCR_FETCH__ALLOW_PORTS", "80, 8000")
+    monkeypatch.setenv("OCR_FETCH__ALLOW_HOSTS", "Pictures.example.com")
+    monkeypatch.setenv("OCR_FETCH__ALLOW_NETWORKS", "10.0.0.0/8,fd00::/8")
+    fetch = Settings().fetch
+    assert fetch.allow_ports == {80, 8000}
+    assert fetch.allow_hosts == {"pictures.example.com"}
+    assert sorted(map(str, fetch.allow_networks)) == ["10.0.0.0/8", "fd00::/8"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OCR_LIMITS__MAX_BODY_BYTES", "0"),
+        ("OCR_ENGINE__NAME", "abacus"),
+        ("OCR_FETCH__ALLOW_NETWORKS", "10.0.0.1/8"),
+        ("OCR_STATE__DATABASE_URL", "sqlite:///:memory:"),
+        ("OCR_STATE__DATABASE_URL", "mysql+pymysql://localhost/ocr"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    assert (
+        variable.removeprefix("OCR_").lower().split("__")
+        == [str(part) for part in caught.value.errors()[0]["loc"]][:2]
+    )
