@@ -53,6 +53,8 @@ def configure_logging(file: str, level: str) -> None:
     log.addHandler(handler)
     log.setLevel(level)
     log.propagate = False
+    for library in ("urllib3", "PIL"):  # at DEBUG they write down URLs with their queries
+        logging.getLogger(library).setLevel(max(logging.INFO, logging.getLogger(library).level))
 
 
 class Metrics:

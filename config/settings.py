@@ -56,7 +56,7 @@ class FetchSettings(Group):
     connect_timeout_s: PositiveFloat = Field(2, description="seconds for one connect")
     read_timeout_s: PositiveFloat = Field(5, description="seconds of silence while reading")
     max_redirects: int = Field(3, ge=0, description="redirects followed")
-    slots: PositiveInt = Field(32, description="downloads at once in a worker; a user may hold a quarter")
+    slots: PositiveInt = Field(32, description="downloads at once in a worker; a user may hold a quarter of them")
     allow_ports: Annotated[frozenset[int], CommaList] = Field(
         frozenset({80, 443}), description="ports that pictures may come from"
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,36 +12,34 @@ from app.ports import Clock
 
 
 class DownloadSlots:
-    """Counts, and never waits: a refusal is quick. A quarter of the slots is the most for one user, so that
-    the slow picture hosts of one cannot shut out the others."""
+    """A quarter of the slots is the most for one user, so that its slow picture hosts cannot shut out others.
+
+    Whoever finds none waits for one: most downloads take milliseconds, and a refusal would spend the nonce.
+    """
 
     def __init__(self, slots: int, clock: Clock) -> None:
         self._slots = slots
         self._share = max(1, slots // 4)
         self._clock = clock
-        self._lock = threading.Lock()
-        self._held: list[tuple[str, float]] = []
+        self._held: Counter[str] = Counter()
+        self._given_back = threading.Condition()
 
     @contextmanager
     def hold(self, username: str, deadline: float) -> Iterator[None]:
-        """deadline: when the download ends at the latest. Raises Busy, and says when a slot is free."""
-        place = (username, deadline)
-        with self._lock:
-            self._refuse_if_full(username)
-            self._held.append(place)
+        """deadline: how long to wait, on the monotonic clock. Raises Busy when none was free by then."""
+        with self._given_back:
+            if not self._given_back.wait_for(
+                lambda: self._free(username), timeout=max(0.0, deadline - self._clock.monotonic())
+            ):
+                raise Busy(f"no download slot for {username} ({self._held[username]} held)", retry_after=1)
+            self._held[username] += 1
         try:
             yield
         finally:
-            with self._lock:
-                self._held.remove(place)
+            with self._given_back:
+                self._held[username] -= 1
+                self._held += Counter()  # drops who holds none
+                self._given_back.notify_all()
 
-    def _refuse_if_full(self, username: str) -> None:
-        mine = [end for name, end in self._held if name == username]
-        if len(mine) >= self._share:
-            in_the_way, detail = mine, f"{username} holds its {self._share} download slots"
-        elif len(self._held) >= self._slots:
-            in_the_way, detail = [end for _, end in self._held], f"all {self._slots} download slots are held"
-        else:
-            return
-        wait = min(in_the_way) - self._clock.monotonic()
-        raise Busy(detail, retry_after=max(1, math.ceil(wait)))
+    def _free(self, username: str) -> bool:
+        return self._held[username] < self._share and self._held.total() < self._slots
