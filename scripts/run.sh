@@ -4,28 +4,48 @@ set -eu
 export OCR_BIND="${OCR_BIND:-127.0.0.1:8081}"
 export OCR_DAEMON=false
 bin=.venv/bin
+log=${OCR_HOME:-.}/log/error.log
 sample=samples/receipt.png
 
-$bin/flask users add demo --if-missing
+"$bin/python" - "$OCR_BIND" <<'END' || exit 1
+import socket, sys
+host, port = sys.argv[1].rsplit(":", 1)
+try:
+    socket.create_server((host, int(port))).close()
+except OSError as error:
+    sys.exit(f"{sys.argv[1]} cannot be used: {error}. Another address: OCR_BIND=127.0.0.1:9000 make run")
+END
+
+"$bin/flask" users add demo --if-missing
 
 echo "Starting gunicorn on http://$OCR_BIND ..."
-$bin/gunicorn --config gunicorn.py run_ocr_flask:app &
+"$bin/gunicorn" --config gunicorn.py run_ocr_flask:app &
 server=$!
-trap 'kill -TERM $server 2>/dev/null; wait $server 2>/dev/null; exit 0' INT TERM
-
-$bin/flask sign $sample --user demo --send "http://$OCR_BIND/ocr" --wait $server || {
+stop() {
     kill -TERM $server 2>/dev/null || true
     wait $server 2>/dev/null || true
-    echo "The service did not answer. The end of log/error.log:" >&2
-    tail -n 5 log/error.log >&2
-    exit 1
 }
+trap 'trap "" INT TERM; echo; echo "Stopping ..."; stop; exit 0' INT TERM
+
+ready="import urllib.request; urllib.request.urlopen('http://$OCR_BIND/readyz', timeout=5)"
+until "$bin/python" -c "$ready" 2>/dev/null; do
+    if ! kill -0 $server 2>/dev/null; then
+        echo "The server did not start. The end of $log:" >&2
+        tail -n 8 "$log" >&2
+        exit 1
+    fi
+    sleep 0.2
+done
+
+echo "Sending one signed request for $sample. The text that came back:"
+echo
+"$bin/flask" sign $sample --user demo --send "http://$OCR_BIND/ocr" || { stop; exit 1; }
 
 cat <<END
 
-Read another picture while this keeps serving (Ctrl-C stops it):
+Still serving; Ctrl-C stops it. Read another picture, or this one again:
 
-  $bin/flask sign FILE_OR_URL --user demo | curl -sS -H 'Content-Type: application/json' --data-binary @- http://$OCR_BIND/ocr
+  $bin/flask sign $sample --user demo 2>/dev/null | curl -sS -H 'Content-Type: application/json' --data-binary @- http://$OCR_BIND/ocr
 
 END
 wait $server

@@ -26,6 +26,7 @@ fi
 
 [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
 echo "Installing Python packages into $venv (about 1 GB; a minute or two) ..."
+: >"$venv/pip.log"
 "$venv/bin/pip" install --disable-pip-version-check -r requirements.txt >"$venv/pip.log" 2>&1 &
 pip=$!
 while kill -0 $pip 2>/dev/null; do

@@ -35,7 +35,7 @@ class Detector:
         """
         small = _shrink(image, side_limit)
         height, width = small.shape[:2]
-        tensor = self._normalize([small], height=round_up(height, STRIDE), width=round_up(width, STRIDE))
+        tensor = self._normalize(small, height=round_up(height, STRIDE), width=round_up(width, STRIDE))
         [(probability,)] = self._network.run([tensor])
         boxes = self._boxes(probability[0, 0, :height, :width])
         scale = np.array([image.shape[1] / width, image.shape[0] / height], np.float32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import cv2
@@ -22,18 +21,17 @@ class Normalizer:
         self._factor = (scale / np.array(std)).astype(np.float32)
         self._offset = (-np.array(mean) / np.array(std)).astype(np.float32)
 
-    def __call__(self, images: Sequence[Image], *, height: int, width: int) -> Floats:
-        """images: uint8 [h, w, 3], each at most height x width, one batch.
+    def __call__(self, image: Image, *, height: int, width: int) -> Floats:
+        """image: uint8 [h, w, 3], at most height x width.
 
-        Returns [len(images), 3, height, width], with zeros right of each image and below it.
+        Returns [1, 3, height, width], with zeros right of the image and below it.
         """
-        batch = np.zeros((len(images), 3, height, width), np.float32)
-        for image, tensor in zip(images, batch, strict=True):
-            for channel, plane in enumerate(cv2.split(image)):
-                window = tensor[channel, : image.shape[0], : image.shape[1]]
-                np.multiply(plane, self._factor[channel], out=window)
-                window += self._offset[channel]
-        return batch
+        tensor = np.zeros((1, 3, height, width), np.float32)
+        for channel, plane in enumerate(cv2.split(image)):
+            window = tensor[0, channel, : image.shape[0], : image.shape[1]]
+            np.multiply(plane, self._factor[channel], out=window)
+            window += self._offset[channel]
+        return tensor
 
 
 def round_up(length: int, step: int) -> int:
