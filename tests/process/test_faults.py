@@ -87,7 +87,7 @@ def test_17_busy_comes_at_once_and_the_same_body_may_be_sent_again(
         answers = list(pool.map(server.post, bodies))
     busy = [(answer, body) for answer, body in zip(answers, bodies, strict=True) if answer.status_code != 200]
     assert 0 < len(busy) < 20
-    for answer, body in busy:
+    for answer, _body in busy:
         assert (answer.status_code, answer.json()["status_code"]) == (503, 17)
         assert int(answer.headers["Retry-After"]) >= 1
     assert server.post(busy[0][1]).status_code == 200

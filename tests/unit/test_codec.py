@@ -13,7 +13,9 @@ from app.errors import PictureMissing, RequestMalformed, ServiceError, UsernameM
 from app.model import OcrRequest
 from app.web.codec import RequestLimits, decode_request, scan_form, scan_json
 
-LIMITS = RequestLimits(max_body_bytes=1, timeout_ms=30_000, min_timeout_ms=500, max_timeout_ms=60_000, max_side_limit=2560)
+LIMITS = RequestLimits(
+    max_body_bytes=1, timeout_ms=30_000, min_timeout_ms=500, max_timeout_ms=60_000, max_side_limit=2560
+)
 GOOD: dict[str, Any] = {
     "username": "alice",
     "timestamp": 1_800_000_000,

@@ -1,0 +1,55 @@
+"""Corners of lines and the pictures cut out by them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from app.ocr.crop import MAX_WIDTH, Corners, crop, text_first, turned, width_at
+
+WIDE = np.array([(10, 10), (110, 10), (110, 30), (10, 30)], np.float32)
+TALL = np.array([(10, 10), (30, 10), (30, 110), (10, 110)], np.float32)
+
+
+def rotated(corners: Corners, degrees: float) -> Corners:
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return (corners @ np.array([[c, s], [-s, c]])).astype(np.float32)
+
+
+@pytest.mark.parametrize("first", range(4))
+@pytest.mark.parametrize("degrees", [0, 5, -5, 40, -40])
+def test_a_box_begins_where_its_text_does_whatever_corner_it_was_given_from(
+    degrees: float, first: int
+) -> None:
+    corners = rotated(WIDE, degrees)
+    assert np.array_equal(text_first(np.roll(corners, first, axis=0)), corners)
+
+
+def test_tall_text_runs_down_from_the_top_right() -> None:
+    assert text_first(TALL).tolist() == [[30, 10], [30, 110], [10, 110], [10, 10]]
+
+
+def test_turned_upside_down_twice_is_as_before() -> None:
+    assert turned(WIDE)[0].tolist() == [110, 30]
+    assert np.array_equal(turned(turned(WIDE)), WIDE)
+
+
+def test_a_crop_is_upright_and_of_its_height() -> None:
+    """A picture whose left half is dark, seen through boxes that lie in each of the four directions."""
+    image = np.full((200, 200, 3), 255, np.uint8)
+    image[:, :60] = 0
+    for quarter in range(4):
+        turned_image = np.ascontiguousarray(np.rot90(image, -quarter))
+        corners = WIDE
+        for _ in range(quarter):
+            corners = np.stack([200 - corners[:, 1], corners[:, 0]], axis=1).astype(np.float32)
+        line = crop(turned_image, corners, height=48)
+        assert line.shape == (48, 240, 3)
+        assert line[:, :100].max() < 20
+        assert line[:, -100:].min() > 235
+
+
+def test_widths_are_bounded() -> None:
+    assert width_at(WIDE, 48) == 240
+    assert width_at(WIDE * np.array([1000, 0.01], np.float32), 48) == MAX_WIDTH
+    assert width_at(np.zeros((4, 2), np.float32), 48) == 48
