@@ -9,6 +9,12 @@ import os as _os
 from pathlib import Path as _Path
 
 _root = _Path(__file__).resolve().parent
+if (_root / ".env").is_file():  # as Flask's command line does it: the environment wins
+    for _line in (_root / ".env").read_text().splitlines():
+        _name, _, _value = _line.partition("=")
+        if _name.isidentifier():
+            _os.environ.setdefault(_name, _value)
+
 _home = _Path(_os.environ.get("OCR_HOME", _root)).resolve()
 _cores = len(_os.sched_getaffinity(0))
 
@@ -19,8 +25,8 @@ _metrics = _Path(_os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_home / 
 bind = _os.environ.get("OCR_BIND", "127.0.0.1:8081")
 worker_class = "gevent"
 # Each worker holds its own models, so there are few of them, with several engine threads each.
-workers = int(_os.environ.get("WEB_CONCURRENCY", max(1, _cores // 4)))
-_os.environ.setdefault("OCR_ENGINE__THREADS", str(max(1, _cores // workers)))
+workers = int(_os.environ.get("WEB_CONCURRENCY") or max(1, _cores // 4))
+_os.environ["WEB_CONCURRENCY"] = str(workers)  # for the settings, which share the cores out among them
 
 chdir = str(_root)
 accesslog = str(_home / "log" / "access.log")

@@ -31,11 +31,13 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings.engine.max_side_limit,
     )
 
-    app = Flask(__name__)
+    app = Flask(__name__, static_folder=None)
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     # One more than the limit: Werkzeug cuts a chunked body off at its maximum without a word.
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.max_body_bytes + 1
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.limits.max_body_bytes
     app.config["MAX_FORM_PARTS"] = 32
+    app.request_class = ocr.OcrHttpRequest
     app.extensions["ocr"] = services
     web.init_app(app, new_request_id=new_request_id, tips=tips)
     app.register_blueprint(

@@ -61,8 +61,8 @@ def require_labels(fields: Mapping[str, object]) -> None:
 def authenticate(request: OcrRequest, accounts: Accounts, *, now: float, policy: SignaturePolicy) -> Account:
     """The account whose secret signed this request. now: Unix seconds.
 
-    Raises TimestampExpired, SignWrong or UserDisabled. An unknown user costs the same work and gets the
-    same answer as a wrong signature.
+    Raises TimestampExpired, SignWrong or UserDisabled. An unknown user gets the same answer as a
+    wrong signature, after as many signatures were computed.
     """
     _check_timestamp(request, now, policy)
     account = accounts.find(request.username)

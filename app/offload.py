@@ -122,11 +122,12 @@ class NativeThreads:
     def reserve(self, deadline: float) -> NativePlace:
         if not self.ready():
             raise Busy("the engine is not ready", retry_after=1)
+        now = self._clock.monotonic()
         wait_s = self._expected_wait_s()
-        time_left_s = deadline - self._clock.monotonic()
-        if wait_s > min(self._queue_wait_s, time_left_s - self._read_s):
+        # Where a thread is free the estimate decides nothing: it may be wrong, and only reads correct it.
+        if wait_s > min(self._queue_wait_s, max(0.0, deadline - now - self._read_s)):
             raise Busy(f"{wait_s:.1f} s to wait", retry_after=self._retry_after(wait_s))
-        return NativePlace(self, deadline, self._clock.monotonic())
+        return NativePlace(self, deadline, now)
 
     def _expected_wait_s(self) -> float:
         now = self._clock.monotonic()
@@ -142,14 +143,15 @@ class NativeThreads:
     def leave(self, place: NativePlace) -> None:
         self._places.discard(place)
 
-    def read(self, data: bytes, options: ReadOptions, deadline: float) -> tuple[Reading, int]:
-        arrived = self._clock.monotonic()
+    def read(self, place: NativePlace, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
+        arrived, deadline = self._clock.monotonic(), place.deadline
         if not self._free.acquire(timeout=max(0.0, min(self._queue_wait_s, deadline - arrived))):
             raise Busy("waited in vain", retry_after=self._retry_after(self._expected_wait_s()))
         begun = self._clock.monotonic()
+        place.reading = True
         job = self._pool.spawn(_attempt, self._reader, data, options)
         watch = gevent.spawn_later(self._read_limit_s, self._give_up)
-        job.rawlink(lambda _: self._done(watch, begun))
+        job.rawlink(lambda _: self._done(place, watch, begun))
         try:
             outcome = job.get(timeout=max(0.0, min(deadline - begun, self._read_limit_s)))
         except gevent.Timeout:
@@ -158,8 +160,10 @@ class NativeThreads:
             raise Busy("the deadline passed while reading", retry_after=1) from None
         return _result(outcome), round((begun - arrived) * 1000)
 
-    def _done(self, watch: gevent.Greenlet, begun: float) -> None:
+    def _done(self, place: NativePlace, watch: gevent.Greenlet, begun: float) -> None:
+        """The thread is free again, whether or not anybody still waits for what it read."""
         watch.kill(block=False)
+        self.leave(place)
         self._read_s += NEWEST * (self._clock.monotonic() - begun - self._read_s)
         self._free.release()
 
@@ -169,27 +173,32 @@ class NativeThreads:
 
 
 class NativePlace:
-    """A place in the queue. It counts while its picture may come soon, and while it waits or is read."""
+    """A place in the queue. It counts while its picture may come soon, and until its read is done.
+
+    reading: a thread is at work on it, even if its caller's deadline has passed.
+    """
 
     def __init__(self, owner: NativeThreads, deadline: float, since: float) -> None:
+        self.deadline = deadline
+        self.reading = False
         self._owner = owner
-        self._deadline = deadline
         self._since = since
-        self._reading = False
+        self._waiting = False
 
     def counts(self, now: float) -> bool:
-        return self._reading or now - self._since < FETCHING_COUNTS_S
+        return self._waiting or self.reading or now - self._since < FETCHING_COUNTS_S
 
     def __enter__(self) -> Self:
         self._owner.enter(self)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._owner.leave(self)
+        if not self.reading:
+            self._owner.leave(self)
 
     def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
-        self._reading = True
-        return self._owner.read(data, options, self._deadline)
+        self._waiting = True
+        return self._owner.read(self, data, options)
 
 
 def _attempt(reader: Read, data: bytes, options: ReadOptions) -> Reading | Exception:

@@ -55,10 +55,9 @@ class Fetcher(Protocol):
 
 
 class Engine(Protocol):
-    """Reads pictures. Safe to call from as many threads at once as `threads` says (None: any number)."""
+    """Reads pictures. Wiring knows from how many threads at once it may be called."""
 
     model: str
-    threads: int | None
 
     def read(self, image: Image, options: ReadOptions) -> Page:
         """image: uint8 [height, width, 3], BGR, upright. Lines in reading order, boxes in its pixels."""
@@ -84,7 +83,7 @@ class Offload(Protocol):
     """Where reading runs, bounded by how long a newcomer would wait."""
 
     def start(self) -> None:
-        """Begin to build the engine and read a built-in picture; returns at once."""
+        """Build the engine and read a built-in picture with it. Raises what keeps it from serving."""
 
     def ready(self) -> bool:
         """Whether the engine has read its built-in picture and takes work."""

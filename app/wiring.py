@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from app.authenticate import SignaturePolicy
+from app.errors import DependencyUnavailable
 from app.observe import Metrics, configure_logging
 from app.offload import Inline, NativeThreads, under_gevent
 from app.picture.decode import DecodeLimits, decode
@@ -24,6 +25,10 @@ from config.settings import EngineSettings, Settings
 # samples.draw.numbered(2468), and its text.
 SELF_TEST = Path(__file__).parent / "ocr" / "self_test.png"
 SELF_TEST_TEXT = "T-7866"
+
+
+STORE_TRIES = 30
+"""How often, a second apart, a starting worker looks for the database before it gives up."""
 
 
 class SystemClock:
@@ -49,10 +54,22 @@ class Services:
 
     def start(self) -> None:
         """Make ready to serve, or say why not: store, key, download guard, models, engine."""
-        self.store.create()
-        self.store.sweep()
+        self._await_store()
         self.check_guard()
         self.offload.start()
+
+    def _await_store(self) -> None:
+        """A worker that starts while somebody else holds the database must not take the whole server down."""
+        for left in reversed(range(STORE_TRIES)):
+            try:
+                self.store.create()
+                self.store.sweep()
+            except DependencyUnavailable:
+                if not left:
+                    raise
+                time.sleep(1)
+            else:
+                return
 
     def check_guard(self) -> None:
         """Raise RuntimeError if a picture URL could reach our own listener."""
@@ -104,7 +121,6 @@ def build_reader(settings: Settings, clock: Clock) -> Reader:
 
 
 def build_engine(settings: EngineSettings) -> Engine:
-    cores = len(os.sched_getaffinity(0))
     if settings.name == "paddleocr":
         from app.ocr.paddle_engine import PaddleEngine
 
@@ -112,7 +128,7 @@ def build_engine(settings: EngineSettings) -> Engine:
             models_dir=settings.models_dir,
             detection_model=settings.detection_model,
             recognition_model=settings.recognition_model,
-            cores=cores,
+            cores=settings.cores,
             side_limit=settings.side_limit,
         )
     from app.ocr.engine import PpOcrEngine
@@ -122,7 +138,7 @@ def build_engine(settings: EngineSettings) -> Engine:
         detection_model=settings.detection_model,
         recognition_model=settings.recognition_model,
         runtime=settings.runtime,
-        cores=cores,
+        cores=settings.cores,
         side_limit=settings.side_limit,
         max_lines=settings.max_lines,
     )

@@ -1,6 +1,7 @@
-"""Every setting, its unit and its default: `OCR_<GROUP>__<NAME>` in the environment or in `.env`.
+"""Every setting, its unit and its default: `OCR_<GROUP>__<NAME>` in the environment.
 
-All of them are checked when the process starts; a wrong one stops it with the setting's name.
+A file `.env` is put into the environment by Flask's command line and by gunicorn.py. All of them are checked
+when the process starts; a wrong one stops it with the setting's name.
 """
 
 from __future__ import annotations
@@ -10,10 +11,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
@@ -48,6 +57,12 @@ class LimitSettings(Group):
     min_timeout_ms: PositiveInt = Field(500, description="the least timeout_ms a request may ask for")
     max_timeout_ms: PositiveInt = Field(60_000, description="the most timeout_ms a request may ask for")
 
+    @model_validator(mode="after")
+    def timeouts_in_order(self) -> Self:
+        if not self.min_timeout_ms <= self.timeout_ms <= self.max_timeout_ms:
+            raise ValueError("min_timeout_ms <= timeout_ms <= max_timeout_ms must hold")
+        return self
+
 
 class FetchSettings(Group):
     timeout_s: PositiveFloat = Field(
@@ -56,7 +71,7 @@ class FetchSettings(Group):
     connect_timeout_s: PositiveFloat = Field(2, description="seconds for one connect")
     read_timeout_s: PositiveFloat = Field(5, description="seconds of silence while reading")
     max_redirects: int = Field(3, ge=0, description="redirects followed")
-    slots: PositiveInt = Field(32, description="downloads at once in a worker; a user may hold a quarter of them")
+    slots: PositiveInt = Field(32, description="downloads at once in a worker; a quarter for one user")
     allow_ports: Annotated[frozenset[int], CommaList] = Field(
         frozenset({80, 443}), description="ports that pictures may come from"
     )
@@ -75,11 +90,16 @@ class FetchSettings(Group):
         return value
 
 
+def _cores_of_a_worker() -> int:
+    return max(1, len(os.sched_getaffinity(0)) // int(os.environ.get("WEB_CONCURRENCY") or 1))
+
+
 class EngineSettings(Group):
     name: Literal["ppocr", "paddleocr"] = Field("ppocr", description="our engine, or the paddleocr package")
     runtime: Literal["openvino", "onnxruntime"] = Field("openvino", description="what runs the models")
+    cores: PositiveInt = Field(default_factory=_cores_of_a_worker, description="cores that a worker uses")
     threads: PositiveInt = Field(
-        default_factory=lambda: len(os.sched_getaffinity(0)), description="pictures read at once in a worker"
+        default_factory=_cores_of_a_worker, description="pictures read at once in a worker"
     )
     models_dir: Path = Field(ROOT / "models", description="folders made by `flask models pull`")
     detection_model: str = Field("PP-OCRv6_small_det", description="folder of the detection model")
@@ -91,6 +111,12 @@ class EngineSettings(Group):
     read_limit_s: PositiveFloat = Field(
         60, description="seconds for one read; after a longer one the worker is replaced"
     )
+
+    @model_validator(mode="after")
+    def sides_in_order(self) -> Self:
+        if self.side_limit > self.max_side_limit:
+            raise ValueError("side_limit <= max_side_limit must hold")
+        return self
 
 
 class StateSettings(Group):
@@ -121,7 +147,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="OCR_",
         env_nested_delimiter="__",
-        env_file=ROOT / ".env",
         env_ignore_empty=True,
         frozen=True,
         extra="ignore",

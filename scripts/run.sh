@@ -1,6 +1,7 @@
 #!/bin/sh
 # Serve until Ctrl-C, after one signed request has shown that the service reads a picture.
 set -eu
+[ -n "${OCR_BIND:-}" ] || OCR_BIND=$(sed -n 's/^OCR_BIND=//p' .env 2>/dev/null) || true
 export OCR_BIND="${OCR_BIND:-127.0.0.1:8081}"
 export OCR_DAEMON=false
 bin=.venv/bin
@@ -25,7 +26,7 @@ stop() {
     kill -TERM $server 2>/dev/null || true
     wait $server 2>/dev/null || true
 }
-trap 'trap "" INT TERM; echo; echo "Stopping ..."; stop; exit 0' INT TERM
+trap 'trap "" INT TERM; echo; echo "Stopping ..."; stop; exit 0' INT TERM HUP
 
 ready="import urllib.request; urllib.request.urlopen('http://$OCR_BIND/readyz', timeout=5)"
 until "$bin/python" -c "$ready" 2>/dev/null; do

@@ -71,9 +71,11 @@ def _security(services: Services) -> Iterator[Check]:
     opened = ", ".join(map(str, sorted(fetch.allow_networks, key=str)))
     says = f"private networks are open to picture URLs: {opened}" if opened else "no private network is open"
     yield Check(True, says, note=bool(opened))
-    legacy = ", ".join(user.username for user in services.store.users.list() if user.allow_legacy_sign)
-    yield Check(
-        True,
-        f"md5 signatures are accepted from: {legacy}" if legacy else "no user may sign by md5",
-        note=bool(legacy),
-    )
+    try:
+        users = services.store.users.list()
+    except ServiceError as error:
+        yield Check(False, f"users cannot be listed: {error.detail}")
+        return
+    legacy = ", ".join(user.username for user in users if user.allow_legacy_sign)
+    says = f"md5 signatures are accepted from: {legacy}" if legacy else "no user may sign by md5"
+    yield Check(True, says, note=bool(legacy))

@@ -23,7 +23,9 @@ usage_group = AppGroup("usage", help="What was recognised for whom.")
 
 
 @usage_group.command("tail")
-@click.option("-n", "count", default=20, show_default=True, help="How many records.")
+@click.option(
+    "-n", "count", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many records."
+)
 @told
 def tail(count: int) -> None:
     """Show the newest usage records, newest last."""

@@ -27,7 +27,7 @@ class QuotaLimit(click.ParamType["int | None"]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
         if value in (None, UNLIMITED):
             return None
-        if not str(value).isdecimal():
+        if not re.fullmatch("[0-9]{1,18}", str(value)):
             self.fail(f"{value!r} is neither a whole number nor {UNLIMITED!r}", param, ctx)
         return int(value)
 

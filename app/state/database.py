@@ -101,8 +101,13 @@ def _faults_named() -> Iterator[None]:
     try:
         yield
     except (OperationalError, PoolTimeout, OSError) as error:
-        raise DependencyUnavailable(f"database: {error}", retry_after=1) from error
+        raise DependencyUnavailable(f"database: {_cause(error)}", retry_after=1) from error
     except DatabaseError as error:
         if type(error) is not DatabaseError:  # a child of it: integrity, programming, data
             raise
-        raise DependencyUnavailable(f"database: {error}", retry_after=1) from error
+        raise DependencyUnavailable(f"database: {_cause(error)}", retry_after=1) from error
+
+
+def _cause(error: Exception) -> object:
+    """What the driver said, without the statement that SQLAlchemy adds."""
+    return getattr(error, "orig", None) or error

@@ -19,9 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from app.authenticate import LABELS, UNSIGNED_FIELDS, as_signed, require_labels
 from app.errors import RequestMalformed, ServiceError
 from app.model import RECOGNISED, USERNAME, OcrAnswer, OcrRequest, ReadOptions, Value
+from app.picture.url import MAX_URL_BYTES
 
 MAX_FIELDS = 32
-MAX_URL_BYTES = 2048
+MAX_VALUE_CHARS = 8192  # of any field but picture_base64, as written in the body
 MIN_NONCE = 8
 
 _SPACE = r"[ \t\n\r]*+"
@@ -93,6 +94,8 @@ def scan_json(body: bytes) -> dict[str, Value]:
         if name in fields or len(fields) == MAX_FIELDS:
             _refuse("named twice, or too many fields", name)
         token = _VALUE.match(text, token.end()) or _refuse_value(text, token.end(), name)
+        if len(token[0]) > MAX_VALUE_CHARS and name != "picture_base64":
+            _refuse("too long", name)
         fields[name] = _value(token[0], name)
         token = _NEXT.match(text, token.end()) or _refuse("no comma or closing brace", name)
     if not _END.match(text, token.end()):
@@ -212,7 +215,7 @@ def _check_forms(body: RequestBody, image: bytes | None, limits: RequestLimits) 
         "picture_url": body.picture_url is not None
         and (sent or len(body.picture_url.encode()) > MAX_URL_BYTES),
         "picture_base64": body.picture_base64 is not None and image is not None,
-        "picture_sha256": sent and body.picture_sha256 is None,
+        "picture_sha256": sent != (body.picture_sha256 is not None),
         "side_limit": (body.side_limit or 0) > limits.max_side_limit,
         "timeout_ms": not limits.min_timeout_ms <= timeout_ms <= limits.max_timeout_ms,
     }

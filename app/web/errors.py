@@ -50,7 +50,8 @@ def init_app(app: Flask, tips: Tips) -> None:
 
 def tip(tips: Tips, name: str) -> str:
     """The sentence for people, in the language that the caller prefers."""
-    return tips[name][request.accept_languages.best_match(("en", "zh")) or "en"]
+    wanted = (tag.partition("-")[0].lower() for tag in request.accept_languages.values())
+    return tips[name][next((language for language in wanted if language in tips[name]), "en")]
 
 
 def json_answer(body: Mapping[str, Any], status: int = 200) -> Response:

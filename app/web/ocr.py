@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 from flask import Blueprint, Request, Response, g, request
+from werkzeug.formparser import FormDataParser
 
 from app.errors import BodyTooLarge, MediaTypeUnsupported, RequestMalformed
 from app.model import RECOGNISED, Elapsed, Value
@@ -16,12 +18,23 @@ from app.web.codec import RequestLimits, decode_request, encode_answer, scan_for
 from app.web.errors import Tips, json_answer, tip
 
 
+class StrictFormParser(FormDataParser):
+    """Werkzeug's, but a form that it cannot parse is an error and not an empty form."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options | {"silent": False})
+
+
+class OcrHttpRequest(Request):
+    form_data_parser_class = StrictFormParser
+
+
 def blueprint(
     service: OcrService, *, clock: Clock, limits: RequestLimits, metrics: Metrics, tips: Tips
 ) -> Blueprint:
     routes = Blueprint("ocr", __name__)
 
-    @routes.post("/ocr", provide_automatic_options=False)
+    @routes.post("/ocr")
     @callers("signed")
     def recognise() -> Response:
         arrived = clock.monotonic()
@@ -56,8 +69,9 @@ def _fields(incoming: Request, max_body_bytes: int) -> tuple[dict[str, Value], b
     if (incoming.content_length or 0) > max_body_bytes:
         raise BodyTooLarge(f"{incoming.content_length} bytes")
     charset = incoming.mimetype_params.get("charset", "utf-8").lower()
-    if charset != "utf-8" or "Content-Encoding" in incoming.headers:
-        raise MediaTypeUnsupported(f"charset {charset}")
+    encoding = incoming.headers.get("Content-Encoding", "identity").lower()
+    if charset not in ("utf-8", "utf8") or encoding != "identity":
+        raise MediaTypeUnsupported(f"charset {charset}, encoding {encoding}")
     if incoming.mimetype == "application/json":
         body = incoming.get_data()
         if len(body) > max_body_bytes:
@@ -69,7 +83,10 @@ def _fields(incoming: Request, max_body_bytes: int) -> tuple[dict[str, Value], b
 
 
 def _multipart(incoming: Request) -> tuple[dict[str, Value], bytes | None]:
-    files = incoming.files
+    try:
+        files = incoming.files
+    except ValueError as error:
+        raise RequestMalformed(str(error)) from error
     for name in [*incoming.form, *files]:
         if len(incoming.form.getlist(name)) + len(files.getlist(name)) > 1:
             raise RequestMalformed("named twice", field=name[:64])

@@ -21,6 +21,7 @@ from tests.signing import Caller
 
 STARTS_WITHIN_S = 60
 STOPS_WITHIN_S = 60
+OURS = ("OCR_", "PYTHONPATH", "PROMETHEUS_", "WEB_")
 COMMAND = [str(Path(sys.prefix, "bin", "gunicorn")), "--config", "gunicorn.py", "run_ocr_flask:app"]
 
 
@@ -107,9 +108,7 @@ def start_server(
     def start(**variables: object) -> Server:
         home = tmp_path_factory.mktemp("home")
         bind = f"127.0.0.1:{free_port()}"
-        outer = {
-            name: value for name, value in os.environ.items() if not name.startswith(("OCR_", "PYTHONPATH"))
-        }
+        outer = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         env = outer | {"OCR_HOME": str(home), "OCR_BIND": bind, "OCR_ENGINE__MODELS_DIR": str(models_dir)}
         env |= {name: str(value) for name, value in variables.items()}
         master = subprocess.Popen(COMMAND, cwd=ROOT, env=env)

@@ -178,6 +178,7 @@ def test_a_file_in_a_form() -> None:
         (without("picture_url") | SENT | {"picture_base64": "no base64!"}, None, "picture_base64"),
         (without("picture_url") | SENT | {"picture_base64": "QUJD\n"}, None, "picture_base64"),
         (without("picture_url") | SENT | {"picture_base64": "QUI"}, None, "picture_base64"),
+        (GOOD | {"picture_sha256": "0" * 64}, None, "picture_sha256"),
         (GOOD | {"boxes": "true"}, None, "boxes"),
         (GOOD | {"boxes": 1}, None, "boxes"),
         (GOOD | {"min_score": "1.5"}, None, "min_score"),

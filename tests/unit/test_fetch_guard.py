@@ -435,9 +435,9 @@ def test_slots_and_the_share_of_a_user() -> None:
 def test_all_slots_held() -> None:
     clock = FakeClock()
     slots = DownloadSlots(2, clock)
-    with slots.hold("a", clock.time), slots.hold("b", clock.time):
-        with pytest.raises(Busy), slots.hold("c", clock.time):
-            pass
+    full = slots.hold("a", clock.time), slots.hold("b", clock.time)
+    with full[0], full[1], pytest.raises(Busy), slots.hold("c", clock.time):
+        pass
 
 
 def test_a_slot_is_waited_for() -> None:

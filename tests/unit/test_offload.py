@@ -112,8 +112,28 @@ def test_a_newcomer_who_would_wait_too_long_is_refused_at_once_and_told_when_to_
 
 def test_a_newcomer_whose_own_deadline_is_too_near_is_refused() -> None:
     bench = Bench(threads=1)
+    first = gevent.spawn(bench.read, b"0.6")
+    gevent.sleep(0.05)
     assert bench.read(timeout_s=FIRST_GUESS_S / 2) == "busy"
-    assert bench.read(timeout_s=FIRST_GUESS_S * 2) == "0.1"
+    assert bench.read(timeout_s=FIRST_GUESS_S * 4) == "0.1"
+    assert first.get() == "0.6"
+
+
+def test_a_free_thread_is_given_however_long_reads_were_so_far() -> None:
+    """Else a few large pictures would shut out everybody with less time, for ever."""
+    bench = Bench(threads=1)
+    for _ in range(3):
+        assert bench.read(b"1") == "1"
+    assert bench.read(timeout_s=0.5) == "0.1"
+
+
+def test_an_abandoned_read_keeps_its_place_until_its_thread_is_free() -> None:
+    bench = Bench(threads=1, queue_wait_s=FIRST_GUESS_S / 2)
+    assert bench.read(b"1.5", timeout_s=0.2) == "busy"
+    with pytest.raises(Busy):
+        bench.offload.reserve(CLOCK.monotonic() + 20)
+    gevent.sleep(1.5)
+    assert bench.read() == "0.1"
 
 
 def test_a_slow_picture_host_does_not_keep_others_out() -> None:

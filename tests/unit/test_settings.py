@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -11,9 +13,11 @@ from pydantic import ValidationError
 from config.settings import ROOT, Settings, described, unknown_variables
 
 
-def test_gunicorns_copies_are_the_settings() -> None:
+def test_gunicorns_copies_are_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """gunicorn.py is read before any of our modules may be imported, so it has copies."""
+    monkeypatch.setattr(os, "environ", {"OCR_HOME": str(tmp_path)})
     loaded = runpy.run_path(str(ROOT / "gunicorn.py"))
+    monkeypatch.undo()
     assert loaded["bind"] == Settings().bind
     assert loaded["worker_class"] == "gevent"
     assert not loaded["preload_app"]
@@ -69,6 +73,8 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("OCR_FETCH__ALLOW_NETWORKS", "10.0.0.1/8"),
         ("OCR_STATE__DATABASE_URL", "sqlite:///:memory:"),
         ("OCR_STATE__DATABASE_URL", "mysql+pymysql://localhost/ocr"),
+        ("OCR_LIMITS", '{"max_timeout_ms": 20000}'),
+        ("OCR_ENGINE", '{"side_limit": 3000}'),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from click.testing import Result
 
-from config.settings import ROOT
+from app import create_app
+from config.settings import ROOT, Settings
 from tests.picture_host import PictureHost, http
 from tests.signing import Caller
 from tests.web.conftest import Service
@@ -116,6 +118,16 @@ def test_doctor_finds_nothing_wrong_and_then_what_is(
     assert result.exit_code == 1
     assert [line[:5] for line in result.output.splitlines()].count("WRONG") == 2
     assert "OCR_ENGINE_THREADS" in result.output
+
+
+def test_doctor_without_a_database_says_so(tmp_path: Path) -> None:
+    state = {"database_url": f"sqlite:///{tmp_path}/none.sqlite", "key_file": tmp_path / "none.key"}
+    bare = create_app(Settings(state=state, log={"file": str(tmp_path / "ocr.log")}))
+    result = bare.test_cli_runner().invoke(args=["doctor"])
+    assert result.exit_code == 1
+    assert "no such table" in result.output
+    assert "flask db init" in result.output
+    assert "Traceback" not in result.output
 
 
 def test_db_init_may_be_repeated(flask: Flask) -> None:

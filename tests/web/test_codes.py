@@ -157,6 +157,18 @@ def test_7_request_malformed(service: Service, data: bytes, field: str | None) -
     check(answer, 400, 7, field=field)
 
 
+@pytest.mark.parametrize(
+    ("data", "content_type"),
+    [
+        (b"--x\r\ncut", "multipart/form-data; boundary=x"),
+        (b"whatever", "multipart/form-data"),
+        (b'{"colour": "' + b"a" * 9000 + b'"}', "application/json"),
+    ],
+)
+def test_7_form_or_value_that_cannot_be_read(service: Service, data: bytes, content_type: str) -> None:
+    check(service.app.test_client().post("/ocr", data=data, content_type=content_type), 400, 7)
+
+
 @pytest.mark.parametrize("timestamp", [None, 0, int(time.time()) - 400, int(time.time()) + 400, 10**13])
 def test_8_timestamp_expired(service: Service, alice: Caller, timestamp: int | None) -> None:
     check(service.post(alice.body(picture=PICTURE, timestamp=timestamp)), 401, 8)

@@ -1,0 +1,75 @@
+"""CTC decoding, and that every line gets its own text whatever the order in which they are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.ocr.crop import Corners
+from app.ocr.model_folder import RecognitionModel
+from app.ocr.recognize import Recognizer
+from app.ocr.runtimes import Floats, Outputs
+
+MODEL = RecognitionModel(Path(), 48, ("", "a", "b", " "))
+IMAGE = np.zeros((100, 3000, 3), np.uint8)
+
+
+def box(width: int) -> Corners:
+    return np.array([(0, 0), (width, 0), (width, 48), (0, 48)], np.float32)
+
+
+class ScriptNetwork:
+    """Answers with the same classes for every line, and remembers the widths that it was given."""
+
+    def __init__(self, classes: list[int], scores: list[float]) -> None:
+        self.classes, self.scores = np.array([classes]), np.array([scores], np.float32)
+        self.widths: list[int] = []
+
+    def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
+        self.widths = [array.shape[3] for array in inputs]
+        return [(self.classes, self.scores) for _ in self.widths]
+
+
+@pytest.mark.parametrize(
+    ("classes", "text"),
+    [
+        ([0, 1, 1, 0, 1, 2, 0], "aab"),  # a repeated class is one character, unless a blank parts it
+        ([1, 3, 2, 2, 0, 0, 0], "a b"),
+        ([0, 0, 0, 0, 0, 0, 0], ""),
+    ],
+)
+def test_classes_become_text(classes: list[int], text: str) -> None:
+    [reading] = Recognizer(MODEL, ScriptNetwork(classes, [1.0] * 7)).recognize(IMAGE, [box(100)])
+    assert reading.text == text
+
+
+def test_the_score_is_the_mean_over_the_characters_kept() -> None:
+    network = ScriptNetwork([0, 1, 1, 0, 2], [0.1, 0.9, 0.2, 0.1, 0.5])
+    [reading] = Recognizer(MODEL, network).recognize(IMAGE, [box(100)])
+    assert reading.score == pytest.approx(0.7)
+
+
+def test_readings_come_in_the_order_of_the_boxes() -> None:
+    class WidthNetwork(ScriptNetwork):
+        def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
+            super().run(inputs)
+            return [(np.array([[1] if width > 300 else [2]]), self.scores[:, :1]) for width in self.widths]
+
+    network = WidthNetwork([1], [1.0])
+    readings = Recognizer(MODEL, network).recognize(IMAGE, [box(600), box(100), box(400)])
+    assert [reading.text for reading in readings] == ["a", "b", "a"]
+    assert network.widths == sorted(network.widths)
+
+
+def test_all_widths_up_to_the_widest_are_few_shapes() -> None:
+    network = ScriptNetwork([0], [1.0])
+    Recognizer(MODEL, network).recognize(IMAGE, [box(width) for width in range(1, 3300, 7)])
+    assert len(set(network.widths)) <= 40
+    assert max(network.widths) <= 3328
+
+
+def test_no_boxes_no_readings() -> None:
+    assert Recognizer(MODEL, ScriptNetwork([0], [1.0])).recognize(IMAGE, []) == []
