@@ -149,7 +149,9 @@ def _build_offload(settings: Settings, reader: Callable[[], Reader], clock: Cloc
         return Inline(reader, clock=clock)
     return NativeThreads(
         reader,
-        threads=1 if settings.engine.name == "paddleocr" else settings.engine.threads,
+        threads=1
+        if settings.engine.name == "paddleocr"
+        else settings.engine.threads,  # PaddleEngine says why
         queue_wait_s=settings.engine.queue_wait_s,
         read_limit_s=settings.engine.read_limit_s,
         clock=clock,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from app.ocr.runtimes import Network
     from app.ports import Image
 
-STRIDE = 32  # the network halves its input five times
+SIDE_STEP = 64  # the network needs 32; twice that halves the shapes, each of which costs a runtime memory
 MIN_SIDE = 3  # of a text kernel in the probability map, in pixels; PaddleOCR's
 MIN_GROWN_SIDE = 5  # and once it is grown to the whole line
 
@@ -35,7 +35,7 @@ class Detector:
         """
         small = _shrink(image, side_limit)
         height, width = small.shape[:2]
-        tensor = self._normalize(small, height=round_up(height, STRIDE), width=round_up(width, STRIDE))
+        tensor = self._normalize(small, height=round_up(height, SIDE_STEP), width=round_up(width, SIDE_STEP))
         [(probability,)] = self._network.run([tensor])
         boxes = self._boxes(probability[0, 0, :height, :width])
         scale = np.array([image.shape[1] / width, image.shape[0] / height], np.float32)

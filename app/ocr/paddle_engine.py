@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 
 
 class PaddleEngine:
-    # Its objects are not safe between threads: some calls raise, others return another call's text.
-    threads: int | None = 1
+    """For one thread: of calls at once some raise, and others return another call's text."""
 
     def __init__(
         self, *, models_dir: Path, detection_model: str, recognition_model: str, cores: int, side_limit: int

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from app.ports import Image
 
 BLANK = 0
-# A line keeps its own width: PaddleOCR pads to 320 or the widest of six, and computes the padding too. It is
-# only rounded up, because each new shape costs a runtime time and memory.
 WIDTH_STEP = 32
 
 
@@ -33,8 +31,8 @@ class Recognizer:
 
     def recognize(self, image: Image, boxes: Sequence[Corners]) -> list[Reading]:
         """image: uint8 [height, width, 3], BGR. Lines are cropped while the network reads others."""
-        widths = [round_up(width_at(box, self._height), WIDTH_STEP) for box in boxes]
-        # By width, because a change of shape takes time: an eighth of all in OpenVINO. Batches gain nothing more.
+        widths = [_padded(width_at(box, self._height)) for box in boxes]
+        # By width, because a change of shape takes time: an eighth of all in OpenVINO. Batches gain no more.
         by_width = sorted(range(len(boxes)), key=widths.__getitem__)
         outputs = self._network.run(
             self._normalize(crop(image, boxes[i], height=self._height), height=self._height, width=widths[i])
@@ -56,3 +54,11 @@ class Recognizer:
         if not kept.any():
             return Reading("", 0.0, box)
         return Reading("".join(self._characters[classes[kept]]), float(scores[kept].mean()), box)
+
+
+def _padded(width: int) -> int:
+    """Rounded up by an eighth at most (or by 31): each new shape costs a runtime time and memory.
+
+    PaddleOCR pads to 320 or to the widest of six lines, and computes the padding too.
+    """
+    return round_up(width, max(WIDTH_STEP, (1 << width.bit_length() - 1) // 8))
