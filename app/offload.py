@@ -148,8 +148,12 @@ class NativeThreads:
         if not self._free.acquire(timeout=max(0.0, min(self._queue_wait_s, deadline - arrived))):
             raise Busy("waited in vain", retry_after=self._retry_after(self._expected_wait_s()))
         begun = self._clock.monotonic()
+        try:
+            job = self._pool.spawn(_attempt, self._reader, data, options)
+        except BaseException:
+            self._free.release()
+            raise
         place.reading = True
-        job = self._pool.spawn(_attempt, self._reader, data, options)
         watch = gevent.spawn_later(self._read_limit_s, self._give_up)
         job.rawlink(lambda _: self._done(place, watch, begun))
         try:

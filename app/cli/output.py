@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import click
 from flask import current_app
 
-from app.errors import ServiceError
+from app.errors import DependencyUnavailable, ServiceError
 from app.ocr.models import ModelError
 from app.state.secrets import KeyFileError
 from app.state.users import DuplicateUser, UnknownUser
@@ -35,6 +35,8 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
             raise click.ClickException(
                 f"There is no user {error.args[0]}: see `flask users list`."
             ) from error
+        except DependencyUnavailable as error:
+            raise click.ClickException(f"{error.detail} (`flask db init` makes the database)") from error
         except ServiceError as error:
             raise click.ClickException(f"{error.error}: {error.detail}") from error
         except (KeyFileError, ModelError, OSError) as error:
