@@ -31,7 +31,7 @@ class Recognizer:
 
     def recognize(self, image: Image, boxes: Sequence[Corners]) -> list[Reading]:
         """image: uint8 [height, width, 3], BGR. Lines are cropped while the network reads others."""
-        widths = [_padded(width_at(box, self._height)) for box in boxes]
+        widths = [padded(width_at(box, self._height)) for box in boxes]
         # By width, because a change of shape takes time: an eighth of all in OpenVINO. Batches gain no more.
         by_width = sorted(range(len(boxes)), key=widths.__getitem__)
         outputs = self._network.run(
@@ -56,7 +56,7 @@ class Recognizer:
         return Reading("".join(self._characters[classes[kept]]), float(scores[kept].mean()), box)
 
 
-def _padded(width: int) -> int:
+def padded(width: int) -> int:
     """Rounded up by an eighth at most (or by 31): each new shape costs a runtime time and memory.
 
     PaddleOCR pads to 320 or to the widest of six lines, and computes the padding too.
