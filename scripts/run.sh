@@ -20,7 +20,8 @@ END
 "$bin/flask" users add demo --if-missing
 
 echo "Starting gunicorn on http://$OCR_BIND ..."
-"$bin/gunicorn" --config gunicorn.py run_ocr_flask:app &
+# In a session of its own: Ctrl-C is for this script, which then stops gunicorn gracefully.
+setsid "$bin/gunicorn" --config gunicorn.py run_ocr_flask:app &
 server=$!
 stop() {
     kill -TERM $server 2>/dev/null || true
