@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bench.servers import BenchError
+from bench.servers import BenchError, Picture
 from samples import draw
 
 DRAWN_PAGES = 24
@@ -49,8 +49,8 @@ def drawn() -> tuple[Pages, Labels]:
 
 
 @contextlib.contextmanager
-def hosted(pages: Mapping[str, bytes]) -> Iterator[int]:
-    """The port on which the pages can be fetched by their position."""
+def hosted(pages: Mapping[str, bytes]) -> Iterator[tuple[int, list[Picture]]]:
+    """The pages on a local host, which has each under its position: the host's port, and the pictures."""
     bodies = list(pages.values())
 
     class Handler(BaseHTTPRequestHandler):
@@ -67,8 +67,15 @@ def hosted(pages: Mapping[str, bytes]) -> Iterator[int]:
     host = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=host.serve_forever)
     thread.start()
+    base = f"http://127.0.0.1:{host.server_port}"
     try:
-        yield host.server_port
+        yield (
+            host.server_port,
+            [
+                Picture(name, data, f"{base}/{position}")
+                for position, (name, data) in enumerate(pages.items())
+            ],
+        )
     finally:
         host.shutdown()
         thread.join()

@@ -1,95 +1,127 @@
-"""The results for people: a Markdown table and a chart."""
+"""The results for people, as Markdown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from xml.sax.saxutils import escape
 
-from bench.servers import TITLES
+from bench import accuracy
+from bench.contenders import PEERS, TITLES
+from bench.targets import Target
 
-COLOURS = {"ours": "#1f6f54", "paddlex": "#9aa7b4", "rapidocr_api": "#cbbf9f"}
-WIDTH, PANEL, LEFT, BAR, STEP = 760, 320, 52, 26, 30
+Results = Mapping[str, Any]
 
 
-def markdown(results: Mapping[str, Any]) -> str:
-    machine, clients = results["machine"], results["clients"]
+def markdown(results: Results, targets: Sequence[Target]) -> str:
+    machine = results["machine"]
+    sections = [
+        f"{results['date']}, {machine['cores']} cores of {machine['processor']} "
+        f"({' '.join(machine['extensions'])}), load before {machine['load_before']}. {results['command']}"
+    ]
+    if "ours" in results:
+        sections.append(_speed(results))
+    if "soak" in results:
+        sections.append(_memory(results["soak"]))
+    if "accuracy" in results:
+        sections.append(_accuracy(results["accuracy"]))
+    if targets:
+        sections.append(_targets(targets))
+    return "\n\n".join(sections) + "\n"
+
+
+def _speed(results: Results) -> str:
     named = [name for name in TITLES if name in results]
+    clients = results["clients"]
     rows = [
-        ("pictures/s" + _with(count), [f"{results[name]['pictures_per_s'][count]:.2f}" for name in named])
-        for count in clients
+        ["pictures/s" + with_clients(n), *(f"{results[name]['pictures_per_s'][n]:.2f}" for name in named)]
+        for n in clients
     ]
     for key, title in (("p50_ms", "p50, ms"), ("p95_ms", "p95, ms")):
-        rows += [(title + _with(n), [f"{results[name][key][n]:.0f}" for name in named]) for n in clients]
-    rows.append(("word F1", [f"{results[name]['word_f1']:.3f}" for name in named]))
-    rows.append(("peak memory, MB", [f"{results[name]['peak_mb']:.0f}" for name in named]))
-    rows.append(("start, s", [f"{results[name]['start_s']:.1f}" for name in named]))
-    extensions = " ".join(machine["extensions"])
-    lines = [
-        f"{results['images']} pictures, {results['rounds']} round(s), {results['date']}, "
-        f"{machine['cores']} cores of {machine['processor']} ({extensions}), "
-        f"load before {machine['load_before']}.",
-        "",
-        "| | " + " | ".join(TITLES[name] for name in named) + " |",
-        "|---|" + "---|" * len(named),
-        *(f"| {title} | " + " | ".join(cells) + " |" for title, cells in rows),
-        "",
-        f"Share of the float32 limit: {results['limit_share']:.2f}. {results['limit_note']}",
-        *(_ratio(results, peer) for peer in named if peer != "ours"),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def chart(results: Mapping[str, Any]) -> str:
-    """Two panels of bars as SVG: pictures per second and p50, for each number of clients."""
-    named = [name for name in TITLES if name in results]
-    height = 150 + len(results["clients"]) * (len(named) * STEP + 34)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" '
-        f'font-size="13"><rect width="{WIDTH}" height="{height}" fill="white"/>'
-    ]
-    for row, name in enumerate(named):
-        y = 18 + row * 22
-        parts.append(f'<rect x="{LEFT}" y="{y}" width="14" height="14" fill="{COLOURS[name]}"/>')
-        parts.append(f'<text x="{LEFT + 22}" y="{y + 12}">{escape(TITLES[name])}</text>')
-    for panel, (key, title, form) in enumerate(
-        (
-            ("pictures_per_s", "pictures/s (more is better)", ".2f"),
-            ("p50_ms", "p50, ms (less is better)", ".0f"),
-        )
+        rows += [
+            [title + with_clients(n), *(f"{results[name][key][n]:.0f}" for name in named)] for n in clients
+        ]
+    for key, title, form in (
+        ("word_f1", "word F1", ".3f"),
+        ("peak_mb", "peak memory, MB", ".0f"),
+        ("start_s", "start, s", ".1f"),
+        ("busy_answers", "asked to come again", "d"),
     ):
-        parts += _panel(results, named, key, title, form, left=LEFT + panel * (PANEL + 40))
-    return "\n".join(parts) + "\n</svg>\n"
+        rows.append([title, *(f"{results[name][key]:{form}}" for name in named)])
+    lines = [
+        f"## Speed: {results['images']} pictures, {results['rounds']} round(s)",
+        table(["", *(TITLES[name] for name in named)], rows),
+    ]
+    if results["limit_share"] is not None:
+        lines.append(f"Share of the float32 limit: {results['limit_share']:.2f}. {results['limit_note']}")
+    lines += [_ratio(results, peer) for peer in PEERS if peer in named]
+    return "\n\n".join(lines)
 
 
-def _panel(
-    results: Mapping[str, Any], named: list[str], key: str, title: str, form: str, *, left: int
-) -> list[str]:
-    largest = max(value for name in named for value in results[name][key].values())
-    parts, y = [f'<text x="{left}" y="104" font-weight="bold">{title}</text>'], 118
-    for count in results["clients"]:
-        parts.append(f'<text x="{left}" y="{y + 14}" fill="#555">{_with(count).strip(", ")}</text>')
-        y += 22
-        for name in named:
-            value = results[name][key][count]
-            length = (PANEL - 60) * value / largest
-            parts.append(
-                f'<rect x="{left}" y="{y}" width="{length:.1f}" height="{BAR}" fill="{COLOURS[name]}"/>'
-                f'<text x="{left + length + 6:.1f}" y="{y + 18}">{value:{form}}</text>'
-            )
-            y += STEP
-        y += 12
-    return parts
-
-
-def _with(clients: str) -> str:
-    return f", {clients} client{'s' if clients != '1' else ''}"
-
-
-def _ratio(results: Mapping[str, Any], peer: str) -> str:
+def _ratio(results: Results, peer: str) -> str:
     parts = []
     for count in results["clients"]:
         speed = results["ours"]["pictures_per_s"][count] / results[peer]["pictures_per_s"][count]
         wait = results["ours"]["p50_ms"][count] / results[peer]["p50_ms"][count]
-        parts.append(f"{speed:.2f} x pictures/s and {wait:.2f} x p50{_with(count)}")
-    return f"\nAgainst {TITLES[peer]}: " + "; ".join(parts) + "."
+        parts.append(f"{speed:.2f} x pictures/s and {wait:.2f} x p50{with_clients(count)}")
+    return f"Against {TITLES[peer]}: " + "; ".join(parts) + "."
+
+
+def _memory(soak: Mapping[str, Any]) -> str:
+    return (
+        f"## Memory: {soak['pictures']} pictures of mixed sizes, {soak['clients']} clients\n\n"
+        f"{soak['megapixels']['median']} megapixels in the median, {soak['megapixels']['largest']} at most; "
+        f"{soak['pictures_per_s']} pictures/s. The whole service: {soak['end_mb']} MB at the end, "
+        f"{soak['peak_mb']} MB at the peak; {100 * soak['growth']:+.1f} % over the last "
+        f"{soak['growth_over']} (from {soak['settled_mb']} MB; medians over a tenth of the pictures). "
+        f"Workers replaced: {soak['restarts']}. Asked to come again: {soak['busy_answers']}."
+    )
+
+
+def _accuracy(measured: Mapping[str, Any]) -> str:
+    kinds = [name for name in next(iter(measured["cells"].values())) if name != "all"]
+    rows = [
+        [condition, *(_cell(cells[kind]) for kind in [*kinds, "all"])]
+        for condition, cells in measured["cells"].items()
+    ]
+    overall, turned = measured["overall"], measured["turned"]
+    rows.append(["**all upright**", *([""] * len(kinds)), _cell(overall)])
+    rows.append(["**all turned**", *([""] * len(kinds)), _cell(turned)])
+    sums = "; ".join(
+        f"{accuracy.TITLES[reader]} {100 * overall[reader]:.2f} %" for reader in accuracy.READERS
+    )
+    return "\n\n".join(
+        [
+            f"## Accuracy: characters right in per cent on {measured['pages']} drawn pages",
+            f"{accuracy.TITLES['ours']} / {accuracy.TITLES['paddleocr']}; ▼ marks where ours is more than "
+            f"{100 * accuracy.TOLERATED:.1f} points below.",
+            table(["", *kinds, "all"], rows),
+            f"All upright pages together: {sums}.",
+        ]
+    )
+
+
+def _cell(cell: Mapping[str, float]) -> str:
+    mark = " ▼" if accuracy.is_below(cell) else ""
+    return f"{100 * cell['ours']:.2f} / {100 * cell['paddleocr']:.2f}{mark}"
+
+
+def _targets(targets: Sequence[Target]) -> str:
+    rows = [
+        [
+            target.name,
+            f"{target.measured:.4g} {target.unit}".strip(),
+            f"{'≥' if target.at_least else '≤'} {target.bound:.4g} {target.unit}".strip(),
+            "met" if target.met else "**NOT met**",
+        ]
+        for target in targets
+    ]
+    return "## Targets\n\n" + table(["", "measured", "target", ""], rows)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def with_clients(clients: str) -> str:
+    return f", {clients} client{'s' if clients != '1' else ''}"

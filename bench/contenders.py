@@ -1,0 +1,170 @@
+"""Who is measured: our service as an operator starts it, and its peers as they come."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from app.authenticate import as_signed, sign
+from app.model import Value
+from bench.processes import free_port
+from bench.servers import BenchError, Picture, Server
+from config.settings import ROOT
+
+MODELS = ROOT / "models"
+ENVIRONMENTS = ROOT / "bench" / ".venv"
+TITLES = {
+    "ours": "this service",
+    "paddlex": "PaddleX serving 3.7.2 (onnxruntime)",
+    "rapidocr_api": "rapidocr_api 0.2.0 (rapidocr 3.10.0)",
+}
+PEERS = tuple(TITLES)[1:]
+
+
+def make(name: str, home: Path, picture_port: int, options: Mapping[str, Value]) -> Server:
+    """home: an empty folder for what the server writes. options: of requests to our service."""
+    if name == "ours":
+        return _ours(home, picture_port, options)
+    return {"paddlex": _paddlex, "rapidocr_api": _rapidocr_api}[name](home)
+
+
+def install(name: str, say: Callable[[str], None]) -> None:
+    """A peer's packages, in a virtual environment of its own: two of them want different OpenCVs."""
+    folder = ENVIRONMENTS / name
+    requirements = ROOT / "bench" / f"requirements-{name}.txt"
+    done = folder / ".installed"
+    if done.exists() and done.read_text() == requirements.read_text():
+        return
+    say(f"Installing {requirements.name} into {folder.relative_to(ROOT)} (a minute or two) ...")
+    pip = [str(folder / "bin" / "pip"), "install", "--disable-pip-version-check", "-r", str(requirements)]
+    for command in ([sys.executable, "-m", "venv", str(folder)], pip):
+        ran = subprocess.run(command, capture_output=True, text=True)
+        if ran.returncode:
+            raise BenchError(f"{name} could not be installed:\n{ran.stderr[-3000:]}")
+    done.write_text(requirements.read_text())
+
+
+def _ours(home: Path, picture_port: int, options: Mapping[str, Value]) -> Server:
+    """Gunicorn with a user whose requests are signed and counted."""
+    address = f"127.0.0.1:{free_port()}"
+    binaries = Path(sys.prefix, "bin")
+    env = _environment() | {
+        "OCR_HOME": str(home),
+        "OCR_BIND": address,
+        "OCR_STATE__DATABASE_URL": f"sqlite:///{home}/var/ocr.sqlite",  # whatever .env says
+        "OCR_STATE__KEY_FILE": str(home / "var" / "secret.key"),
+        "OCR_LOG__FILE": str(home / "log" / "ocr.log"),
+        "OCR_FETCH__ALLOW_NETWORKS": "127.0.0.0/8",
+        "OCR_FETCH__ALLOW_PORTS": str(picture_port),
+        "OCR_AUTH__RATE_PER_MINUTE": "100000",  # counted, but never the limit
+        "OCR_AUTH__RATE_BURST": "100000",
+        "OCR_DAEMON": "false",
+    }
+    secret = _new_user(binaries / "flask", env)
+
+    def request(picture: Picture) -> dict[str, Any]:
+        fields: dict[str, Value] = {
+            "username": "bench",
+            "timestamp": int(time.time()),
+            "nonce": secrets.token_urlsafe(12),
+            "picture_url": picture.url,
+            "timeout_ms": 60_000,
+            **options,
+        }
+        signature = sign(secret, {name: as_signed(value) for name, value in fields.items()})
+        return {"json": fields | {"sign": signature}}
+
+    return Server(
+        name="ours",
+        command=[str(binaries / "gunicorn"), "--config", "gunicorn.py", "run_ocr_flask:app"],
+        env=env,
+        home=home,
+        base_url=f"http://{address}",
+        ready_path="/readyz",
+        request=request,
+        lines=lambda answer: [line["text"] for line in answer["lines"]],
+    )
+
+
+def _new_user(flask: Path, env: Mapping[str, str]) -> str:
+    """The secret of a user named bench."""
+    command = [str(flask), "users", "add", "bench", "--quota", "1000000"]
+    added = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    if added.returncode:
+        raise BenchError(f"no user could be added: {added.stderr}")
+    return added.stdout.split()[-1]
+
+
+def _paddlex(home: Path) -> Server:
+    """The same models in the same runtime on all cores; without what would look at whole documents."""
+    pipeline = {
+        "pipeline_name": "OCR",
+        "text_type": "general",
+        "use_doc_preprocessor": False,
+        "use_textline_orientation": False,
+        "SubModules": {  # the figures are PaddleX's defaults
+            "TextDetection": _paddle_model("text_detection", "PP-OCRv6_small_det")
+            | {"limit_side_len": 64, "limit_type": "min", "max_side_limit": 4000}
+            | {"thresh": 0.3, "box_thresh": 0.6, "unclip_ratio": 1.5},
+            "TextRecognition": _paddle_model("text_recognition", "PP-OCRv6_small_rec")
+            | {"batch_size": 6, "score_thresh": 0.0},
+        },
+    }
+    config = home / "OCR.yaml"
+    config.write_text(json.dumps(pipeline))  # JSON is YAML too
+    port = free_port()
+    return Server(
+        name="paddlex",
+        command=[
+            str(ENVIRONMENTS / "paddlex" / "bin" / "paddlex"), "--serve", "--pipeline", str(config),
+            "--engine", "onnxruntime", "--device", "cpu", "--host", "127.0.0.1", "--port", str(port),
+        ],
+        env=_environment()
+        | {"PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK": "True", "PADDLE_PDX_CACHE_HOME": str(home / "cache")},
+        home=home,
+        base_url=f"http://127.0.0.1:{port}",
+        ready_path="/health",
+        # Without the pictures of the result that it would draw, encode and send.
+        request=lambda picture: {
+            "json": {"file": base64.b64encode(picture.data).decode(), "fileType": 1, "visualize": False}
+        },
+        lines=lambda answer: answer["result"]["ocrResults"][0]["prunedResult"]["rec_texts"],
+    )  # fmt: skip
+
+
+def _paddle_model(kind: str, name: str) -> dict[str, Any]:
+    return {"module_name": kind, "model_name": name, "model_dir": str(MODELS / name)}
+
+
+def _rapidocr_api(home: Path) -> Server:
+    """As it comes: the small models of the same generation, which its package carries."""
+    port = free_port()
+    program = ENVIRONMENTS / "rapidocr_api" / "bin" / "rapidocr_api"
+    return Server(
+        name="rapidocr_api",
+        command=[str(program), "--ip", "127.0.0.1", "--port", str(port)],
+        env=_environment(),
+        home=home,
+        base_url=f"http://127.0.0.1:{port}",
+        ready_path="/",
+        request=lambda picture: {"files": {"image_file": (picture.name, picture.data)}},
+        lines=lambda answer: [line["rec_txt"] for line in answer.values()],
+    )
+
+
+def _environment() -> dict[str, str]:
+    """Of our settings only the engine's, so that they can be tried out."""
+    ours = ("OCR_", "PYTHONPATH", "PROMETHEUS_")
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("OCR_ENGINE__") or not name.startswith(ours)
+    }

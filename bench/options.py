@@ -1,0 +1,80 @@
+"""The command line of the benchmark."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.model import Value
+from bench.contenders import PEERS
+
+PARTS = ("speed", "soak", "accuracy")
+
+DESCRIPTION = """\
+Our service beside its peers on one machine, in three parts:
+
+  speed     every server reads the same pictures, alone, in alternating rounds
+  soak      our service reads pictures of mixed sizes; its memory over them
+  accuracy  our engine beside the paddleocr package on drawn pages, clean and degraded
+
+Results go to bench/results/latest.json, .md and .svg; those of some parts alone (--only)
+to files named after the parts.
+"""
+
+
+def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="make bench ARGS=...",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=PARTS,
+        default=PARTS,
+        metavar="PART",
+        help="these parts alone (all three)",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="exit with status 1 if a target that was measured is not met"
+    )
+    speed = parser.add_argument_group("speed and soak")
+    speed.add_argument("--images", type=Path, metavar="DIR", help="pictures with a labels.json (drawn pages)")
+    speed.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
+    speed.add_argument("--rounds", type=int, default=2, metavar="N", help="times each server is measured (2)")
+    speed.add_argument(
+        "--clients", type=int, nargs="+", default=[1, 4], metavar="N", help="how many ask at once (1 4)"
+    )
+    speed.add_argument(
+        "--peers", nargs="*", choices=PEERS, default=PEERS, metavar="NAME",
+        help=f"whom to compare with ({' '.join(PEERS)}); nobody if no name follows",
+    )  # fmt: skip
+    speed.add_argument(
+        "--soak", type=int, default=500, metavar="N", help="pictures of the soak (500; 0: none)"
+    )
+    ours = parser.add_argument_group("our service")
+    ours.add_argument("--charset", metavar="NAME", help="only these characters, as the request option")
+    ours.add_argument(
+        "--option", type=_option, action="append", default=[], metavar="NAME=VALUE",
+        help="any other option of a request; may be repeated",
+    )  # fmt: skip
+    ours.add_argument("--precision", metavar="NAME", help="what the models compute in: f32, for instance")
+    return parser.parse_args(words)
+
+
+def request_options(chosen: argparse.Namespace) -> dict[str, Value]:
+    """What the requests to our service ask for beside a picture."""
+    charset = {"charset": chosen.charset} if chosen.charset else {}
+    return dict(chosen.option) | charset
+
+
+def _option(text: str) -> tuple[str, Value]:
+    """An integer or a boolean where it reads like one, as in JSON."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
+    if value in ("true", "false"):
+        return name, value == "true"
+    return name, int(value) if value.isdigit() else value

@@ -1,0 +1,9 @@
+"""What is going on, for whoever waits: on standard error, so that the results can be piped."""
+
+from __future__ import annotations
+
+import sys
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
