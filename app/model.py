@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 RECOGNISED = 6
 """The wire contract's status code of success, the only one that is charged."""
@@ -14,6 +15,9 @@ USERNAME = r"[A-Za-z0-9_.-]{1,64}"
 Value = str | int | bool
 """What a field of a request's flat body may hold."""
 
+CharsetName = Literal["full", "latin", "digits", "chinese+latin"]
+"""The sets of characters that a caller may restrict recognition to."""
+
 Point = tuple[int, int]
 Quad = tuple[Point, Point, Point, Point]
 
@@ -23,12 +27,17 @@ class ReadOptions:
     """What a caller may choose for one picture.
 
     min_score: lines recognised with a lower mean character probability (0-1) are left out.
-    side_limit: longest side in pixels that detection works on; None takes the service's default.
+    side_limit: longest side in pixels that detection works on; None takes the service's default, and more
+    where the text is small.
+    charset: what characters may be found; None takes the service's default.
+    orient: the page may lie on its side or upside down; worth its time only where that is to be expected.
     """
 
     boxes: bool = True
     min_score: float = 0.5
     side_limit: int | None = None
+    charset: CharsetName | None = None
+    orient: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from gevent.monkey import is_module_patched
 from gevent.threadpool import ThreadPool
 
 from app.errors import Busy, OcrFailed, ServiceError
+from app.memory import resident_mb
 from app.model import Reading, ReadOptions
 from app.ports import Clock
 
@@ -87,7 +88,8 @@ class NativeThreads:
     own queue has no limit, and refuse a newcomer by the time it would have to wait.
 
     queue_wait_s: the longest wait for a thread. read_limit_s: a read that takes longer cannot be stopped, so
-    its caller is answered, no new work is taken, and on_overrun() asks for this worker to be replaced.
+    its caller is answered, and no new work is taken. max_worker_mb: the size that this process may have after
+    a read, 0 for any; a larger one goes on until it is replaced. replace_worker(why) asks for that, once.
     """
 
     def __init__(
@@ -97,21 +99,24 @@ class NativeThreads:
         threads: int,
         queue_wait_s: float,
         read_limit_s: float,
+        max_worker_mb: int,
         clock: Clock,
-        on_overrun: Callable[[], None],
+        replace_worker: Callable[[str], None],
     ) -> None:
         self._build = build
         self._threads = threads
         self._queue_wait_s = queue_wait_s
         self._read_limit_s = read_limit_s
+        self._max_worker_mb = max_worker_mb
         self._clock = clock
-        self._on_overrun = on_overrun
+        self._replace_worker = replace_worker
         self._pool = ThreadPool(threads)
         self._free = BoundedSemaphore(threads)
         self._places: set[NativePlace] = set()
         self._read_s = FIRST_GUESS_S
         self._reader: Read | None = None
         self._overrun = False
+        self._leaving = False
 
     def start(self) -> None:
         self._reader = self._pool.apply(self._build)
@@ -162,6 +167,7 @@ class NativeThreads:
             if self._clock.monotonic() < deadline:
                 raise OcrFailed(f"reading took over {self._read_limit_s} s") from None
             raise Busy("the deadline passed while reading", retry_after=1) from None
+        self._check_size()
         return _result(outcome), round((begun - arrived) * 1000)
 
     def _done(self, place: NativePlace, watch: gevent.Greenlet, begun: float) -> None:
@@ -173,7 +179,16 @@ class NativeThreads:
 
     def _give_up(self) -> None:
         self._overrun = True
-        self._on_overrun()
+        self._leave_service(f"a read took over {self._read_limit_s:g} s")
+
+    def _check_size(self) -> None:
+        if self._max_worker_mb and (size := resident_mb()) > self._max_worker_mb:
+            self._leave_service(f"{size:.0f} MB are more than {self._max_worker_mb}")
+
+    def _leave_service(self, why: str) -> None:
+        if not self._leaving:
+            self._leaving = True
+            self._replace_worker(why)
 
 
 class NativePlace:

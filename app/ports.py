@@ -55,9 +55,13 @@ class Fetcher(Protocol):
 
 
 class Engine(Protocol):
-    """Reads pictures. Wiring knows from how many threads at once it may be called."""
+    """Reads pictures. Wiring knows from how many threads at once it may be called.
+
+    runtime: what computes its models and in which precision, for people.
+    """
 
     model: str
+    runtime: str
 
     def read(self, image: Image, options: ReadOptions) -> Page:
         """image: uint8 [height, width, 3], BGR, upright. Lines in reading order, boxes in its pixels."""

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from app.authenticate import SignaturePolicy
 from app.errors import DependencyUnavailable
-from app.observe import Metrics, configure_logging
+from app.memory import map_large_blocks
+from app.observe import Metrics, configure_logging, log
 from app.offload import Inline, NativeThreads, under_gevent
 from app.picture.decode import DecodeLimits, decode
 from app.picture.fetch import GuardedFetcher
@@ -56,6 +57,7 @@ class Services:
         """Make ready to serve, or say why not: store, key, download guard, models, engine."""
         self._await_store()
         self.check_guard()
+        map_large_blocks()
         self.offload.start()
 
     def _await_store(self) -> None:
@@ -115,9 +117,10 @@ def build_reader(settings: Settings, clock: Clock) -> Reader:
         settings.limits.max_side_px,
         settings.limits.max_jpeg_scans,
     )
-    return Reader(partial(decode, limits=limits), build_engine(settings.engine), clock).checked(
-        SELF_TEST.read_bytes(), SELF_TEST_TEXT
+    reader = Reader(
+        partial(decode, limits=limits), build_engine(settings.engine), settings.engine.side_limit, clock
     )
+    return reader.checked(SELF_TEST.read_bytes(), SELF_TEST_TEXT)
 
 
 def build_engine(settings: EngineSettings) -> Engine:
@@ -138,9 +141,11 @@ def build_engine(settings: EngineSettings) -> Engine:
         detection_model=settings.detection_model,
         recognition_model=settings.recognition_model,
         runtime=settings.runtime,
+        precision=settings.precision,
         cores=settings.cores,
         side_limit=settings.side_limit,
         max_lines=settings.max_lines,
+        charset=settings.charset,
     )
 
 
@@ -154,9 +159,16 @@ def _build_offload(settings: Settings, reader: Callable[[], Reader], clock: Cloc
         else settings.engine.threads,  # PaddleEngine says why
         queue_wait_s=settings.engine.queue_wait_s,
         read_limit_s=settings.engine.read_limit_s,
+        max_worker_mb=settings.engine.max_worker_mb,
         clock=clock,
-        on_overrun=partial(os.kill, os.getpid(), signal.SIGTERM),
+        replace_worker=_replace_this_worker,
     )
+
+
+def _replace_this_worker(why: str) -> None:
+    """SIGTERM: gunicorn takes no new connection, finishes what is under way, and starts another worker."""
+    log.warning("worker is replaced", extra={"fields": {"why": why}})
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def new_request_id() -> str:

@@ -18,6 +18,8 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    FilePath,
+    NonNegativeInt,
     PositiveFloat,
     PositiveInt,
     field_validator,
@@ -97,6 +99,9 @@ def _cores_of_a_worker() -> int:
 class EngineSettings(Group):
     name: Literal["ppocr", "paddleocr"] = Field("ppocr", description="our engine, or the paddleocr package")
     runtime: Literal["openvino", "onnxruntime"] = Field("openvino", description="what runs the models")
+    precision: Literal["auto", "f32", "bf16"] = Field(
+        "auto", description="what OpenVINO computes in: auto is bf16 where the processor has it, else f32"
+    )
     cores: PositiveInt = Field(default_factory=_cores_of_a_worker, description="cores that a worker uses")
     threads: PositiveInt = Field(
         default_factory=_cores_of_a_worker, description="pictures read at once in a worker"
@@ -107,15 +112,33 @@ class EngineSettings(Group):
     side_limit: int = Field(960, ge=64, description="longest side in pixels that detection works on")
     max_side_limit: int = Field(2560, ge=64, description="the most side_limit a request may ask for")
     max_lines: PositiveInt = Field(1000, description="text lines read in one picture")
+    charset: Literal["full", "latin", "digits", "chinese+latin"] | FilePath = Field(
+        "full", description="full, latin, digits, chinese+latin, or a UTF-8 file of characters"
+    )
     queue_wait_s: PositiveFloat = Field(5, description="seconds a request may wait for an engine")
     read_limit_s: PositiveFloat = Field(
         60, description="seconds for one read; after a longer one the worker is replaced"
+    )
+    max_worker_mb: NonNegativeInt = Field(
+        3000, description="megabytes of a worker; a larger one is replaced; 0 is any size"
     )
 
     @model_validator(mode="after")
     def sides_in_order(self) -> Self:
         if self.side_limit > self.max_side_limit:
             raise ValueError("side_limit <= max_side_limit must hold")
+        return self
+
+    @model_validator(mode="after")
+    def only_openvino_computes_in_bf16(self) -> Self:
+        if self.precision == "bf16" and (self.name, self.runtime) != ("ppocr", "openvino"):
+            raise ValueError("only the ppocr engine with the openvino runtime has precision bf16")
+        return self
+
+    @model_validator(mode="after")
+    def charset_is_ours_alone(self) -> Self:
+        if self.name == "paddleocr" and self.charset != "full":
+            raise ValueError("the paddleocr engine reads the full charset alone")
         return self
 
 

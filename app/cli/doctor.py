@@ -24,7 +24,10 @@ class Check:
 
 def checks(services: Services) -> Iterator[Check]:
     settings = services.settings
-    yield _attempt("the engine reads its built-in picture", lambda: build_reader(settings, services.clock))
+    yield _attempt(
+        "the engine reads its built-in picture",
+        lambda: f"({build_reader(settings, services.clock).engine.runtime})",
+    )
     yield _attempt(f"the database answers ({settings.state.database_url})", services.store.ping)
     yield _key_is_private(settings.state.key_file)
     yield _attempt(f"downloads from our own {settings.bind} are refused", services.check_guard)
@@ -36,14 +39,15 @@ def checks(services: Services) -> Iterator[Check]:
     yield Check(not unknown, f"unknown variables: {unknown}" if unknown else "every OCR_ variable is known")
 
 
-def _attempt(says: str, action: Callable[[], object]) -> Check:
+def _attempt(says: str, action: Callable[[], str | None]) -> Check:
+    """action: may return what is worth adding."""
     try:
-        action()
+        found = action()
     except ServiceError as error:
         return Check(False, f"{says}: {error.error}: {error.detail}")
     except Exception as error:
         return Check(False, f"{says}: {error}")
-    return Check(True, says)
+    return Check(True, f"{says} {found}" if found else says)
 
 
 def _key_is_private(key_file: Path) -> Check:

@@ -32,9 +32,26 @@ def text_first(corners: Corners) -> Corners:
     return np.roll(corners, -top, axis=0)
 
 
+def quarter(corners: Corners) -> int:
+    """Which way its text runs: 0 to the right, 1 down, 2 to the left (upside down), 3 up."""
+    x, y = corners[1] - corners[0]
+    return round(math.atan2(y, x) / (math.pi / 2)) % 4
+
+
+def towards(corners: Corners, direction: int) -> Corners:
+    """The same rectangle for text that runs in this direction (0-3, as quarter has it)."""
+    return np.roll(corners, quarter(corners) - direction, axis=0)
+
+
 def turned(corners: Corners) -> Corners:
     """The same rectangle for text that is upside down in it."""
     return np.roll(corners, 2, axis=0)
+
+
+def elongation(corners: Corners) -> float:
+    """Length of the line as a multiple of its height."""
+    along, across = np.linalg.norm(corners[1:3] - corners[0:2], axis=1)
+    return float(along / max(across, 1))
 
 
 def width_at(corners: Corners, height: int) -> int:

@@ -6,9 +6,9 @@ the same folders, and any PaddleOCR 3 model for detection or recognition can sta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +43,10 @@ class RecognitionModel:
     onnx: Path
     height: int
     characters: tuple[str, ...]
+
+    def among(self, classes: Iterable[int]) -> RecognitionModel:
+        """The same model, as if these classes were all that it knew."""
+        return replace(self, characters=tuple(self.characters[i] for i in classes))
 
 
 def load_detection(models_dir: Path, name: str) -> DetectionModel:

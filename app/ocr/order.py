@@ -3,6 +3,7 @@
 All of it in the frame of the text: the page may be skewed, on its side or upside down. Rows are found by how
 far lines overlap in height, so that an article and its price far to the right stay together. Only a gutter
 between two sides of long lines parts columns; short pieces (prices, values of a form) are read in rows.
+Text that runs in another direction than the most (a note along the margin) comes after it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from app.ocr.crop import Corners
+from app.ocr.crop import Corners, quarter
 
 SAME_ROW = 0.5  # overlap in height, as a part of the lower line's height
 PROSE = 8  # a line of running text is at least this many times as wide as high
@@ -24,27 +25,28 @@ Indices = NDArray[np.intp]
 
 def reading_order(boxes: Sequence[Corners]) -> list[int]:
     """Indices of the boxes as a person would read them. boxes: each clockwise from where its text begins."""
-    if not boxes:
-        return []
-    spans = _Spans(np.stack(boxes).astype(np.float64))
-    return [int(i) for i in spans.in_order(np.arange(len(boxes)))]
+    directions = np.array([quarter(box) for box in boxes], int)
+    lengths = np.bincount(directions, [np.linalg.norm(box[1] - box[0]) for box in boxes], minlength=4)
+    ordered: list[int] = []
+    for direction in np.argsort(-lengths, kind="stable"):
+        alike = np.flatnonzero(directions == direction)
+        if len(alike):
+            spans = _Spans(np.stack([boxes[i] for i in alike]).astype(np.float64))
+            ordered += alike[spans.in_order(np.arange(len(alike)))].tolist()
+    return ordered
 
 
 class _Spans:
     """The extent of each line along the direction of the text (left, right) and across it (top, bottom)."""
 
     def __init__(self, boxes: NDArray[np.float64]) -> None:
-        along = boxes[:, 1] - boxes[:, 0]
-        quarter = np.rint(np.arctan2(along[:, 1], along[:, 0]) / (np.pi / 2)).astype(int) % 4
-        lengths = np.linalg.norm(along, axis=1)
-        main = quarter == np.bincount(quarter, weights=lengths, minlength=4).argmax()
-        x, y = along[main].sum(axis=0) / max(np.linalg.norm(along[main].sum(axis=0)), 1e-6)
+        along = (boxes[:, 1] - boxes[:, 0]).sum(axis=0)
+        x, y = along / max(np.linalg.norm(along), 1e-6)
         turned = boxes @ np.array([[x, -y], [y, x]])
         self.left, self.right = turned[:, :, 0].min(axis=1), turned[:, :, 0].max(axis=1)
         height = np.maximum(np.linalg.norm(boxes[:, 3] - boxes[:, 0], axis=1), 1)
-        # The height of a line that leans is its own, not that of its bounding box. A line that runs down the
-        # page counts at its top, where it begins.
-        self.top = np.where(main, turned[:, :, 1].mean(axis=1) - height / 2, turned[:, :, 1].min(axis=1))
+        # The height of a line that leans is its own, not that of its bounding box.
+        self.top = turned[:, :, 1].mean(axis=1) - height / 2
         self.bottom = self.top + height
         self.height = height
 

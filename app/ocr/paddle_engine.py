@@ -12,6 +12,7 @@ os.environ["PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK"] = "True"
 import numpy as np
 from paddleocr import PaddleOCR
 
+from app.errors import RequestMalformed
 from app.model import Page, ReadOptions
 from app.ocr.crop import text_first
 from app.ocr.model_folder import load_detection, load_recognition
@@ -30,6 +31,7 @@ class PaddleEngine:
         load_detection(models_dir, detection_model)  # a missing model must not be looked for on a hub
         load_recognition(models_dir, recognition_model)
         self.model = recognition_model.removesuffix("_rec")
+        self.runtime = "paddleocr with onnxruntime f32"
         self._side_limit = side_limit
         self._ocr = PaddleOCR(
             text_detection_model_name=detection_model,
@@ -45,6 +47,11 @@ class PaddleEngine:
         )
 
     def read(self, image: Image, options: ReadOptions) -> Page:
+        """Raises RequestMalformed for what only our own engine can do: better than to leave it undone."""
+        if options.charset not in (None, "full"):
+            raise RequestMalformed("the paddleocr engine reads the full charset alone", field="charset")
+        if options.orient:
+            raise RequestMalformed("the paddleocr engine does not turn pages", field="orient")
         [result] = self._ocr.predict(
             image, text_det_limit_type="max", text_det_limit_side_len=options.side_limit or self._side_limit
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.ocr.charset import BLANK
 from app.ocr.crop import Corners, crop, width_at
 from app.ocr.page import Reading
 from app.ocr.tensor import Normalizer, round_up
@@ -17,11 +18,12 @@ if TYPE_CHECKING:
     from app.ocr.runtimes import Network
     from app.ports import Image
 
-BLANK = 0
 WIDTH_STEP = 32
 
 
 class Recognizer:
+    """model: its characters are those of the network's classes; a restricted network's are fewer."""
+
     def __init__(self, model: RecognitionModel, network: Network) -> None:
         self._height = model.height
         self._characters = np.array(model.characters)
@@ -47,13 +49,15 @@ class Recognizer:
     def _decode(self, classes: NDArray[np.int64], scores: NDArray[np.float32], box: Corners) -> Reading:
         """Connectionist temporal classification: a repeated class is one character, blanks part characters.
 
-        The score is the mean over the characters that are kept, as PaddleOCR computes it.
+        The score is the mean over the characters that are kept, as PaddleOCR computes it. Spaces at the ends
+        are dropped: a restricted network has many, in place of the characters that it does not know.
         """
         kept = classes != BLANK
         kept[1:] &= classes[1:] != classes[:-1]
         if not kept.any():
             return Reading("", 0.0, box)
-        return Reading("".join(self._characters[classes[kept]]), float(scores[kept].mean()), box)
+        text = "".join(self._characters[classes[kept]]).strip()
+        return Reading(text, float(scores[kept].mean()), box)
 
 
 def padded(width: int) -> int:

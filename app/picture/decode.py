@@ -36,6 +36,7 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...] = (
 )
 
 _ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 0x0102
+_STRIP = 64  # rows
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -45,6 +46,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_TURNS_ON_SIDE = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
 
 # Pillow warns of what strangers' pictures hold, each text once and remembered for ever. What matters is
 # checked here. Once for the process, because `warnings.catch_warnings` is not safe in threads.
@@ -61,7 +63,10 @@ class DecodeLimits:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """image: uint8 [height, width, 3], BGR, upright. format: the container, such as JPEG."""
+    """image: uint8 [rows, columns, 3], BGR, upright; whole, or a half, a quarter or an eighth of each side.
+
+    width, height: of the whole picture, upright. format: the container, such as JPEG.
+    """
 
     image: Pixels
     width: int
@@ -69,16 +74,24 @@ class Picture:
     format: str
 
 
-def decode(data: bytes, limits: DecodeLimits) -> Picture:
-    """The first frame, as a person sees it. Raises PictureTooLarge, PictureUnsupported."""
+def decode(data: bytes, limits: DecodeLimits, *, enough_px: int | None = None) -> Picture:
+    """The first frame, as a person sees it. Raises PictureTooLarge, PictureUnsupported.
+
+    enough_px: a JPEG may be decoded to a fraction of its size that leaves its longer side this long.
+    """
     if len(data) > limits.max_picture_bytes:
         raise PictureTooLarge(f"{len(data)} bytes over {limits.max_picture_bytes}")
     try:
         with _opened(data, limits) as picture:
+            size = picture.size
+            if enough_px is not None:
+                _decode_no_more_than(enough_px, picture)
             picture.load()
-            rgb = _upright(_as_rgb(picture), picture)
-            image = cv2.cvtColor(np.asarray(rgb), cv2.COLOR_RGB2BGR)
-            return Picture(image, rgb.width, rgb.height, str(picture.format))
+            turn = _turn(picture)
+            rgb = _as_rgb(picture)
+            image = _bgr(rgb if turn is None else rgb.transpose(turn))
+            width, height = reversed(size) if turn in _TURNS_ON_SIDE else size
+            return Picture(image, width, height, str(picture.format))
     except ServiceError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -103,6 +116,14 @@ def _opened(data: bytes, limits: DecodeLimits) -> ImageFile:
     if width * height > limits.max_picture_pixels or max(width, height) > limits.max_side_px:
         raise PictureTooLarge(f"{width}x{height} px")
     return picture
+
+
+def _decode_no_more_than(enough_px: int, picture: ImageFile) -> None:
+    """libjpeg leaves fine detail out of each block: half of each side is a quarter of the memory."""
+    longest = max(picture.size)
+    if enough_px < longest:
+        width, height = (max(1, side * enough_px // longest) for side in picture.size)
+        picture.draft(None, (width, height))
 
 
 def _as_rgb(picture: ImageFile) -> Image.Image:
@@ -148,10 +169,20 @@ def _on_contrast(picture: Image.Image) -> Image.Image:
     return ground
 
 
-def _upright(rgb: Image.Image, picture: ImageFile) -> Image.Image:
-    """Turned as EXIF asks. TIFF was turned by Pillow while loading, and then says 1."""
+def _turn(picture: ImageFile) -> Image.Transpose | None:
+    """What EXIF asks for. TIFF was turned by Pillow while loading, and then says 1."""
     try:
-        turn = _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
+        return _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
     except Exception:  # Broken EXIF, which says nothing about the pixels.
-        return rgb
-    return rgb if turn is None else rgb.transpose(turn)
+        return None
+
+
+def _bgr(rgb: Image.Image) -> Pixels:
+    """In strips: Pillow hands its pixels out by way of two copies, 240 MB for the largest picture."""
+    image = np.empty((rgb.height, rgb.width, 3), np.uint8)
+    for top in range(0, rgb.height, _STRIP):
+        strip = image[top : top + _STRIP]
+        cv2.cvtColor(
+            np.asarray(rgb.crop((0, top, rgb.width, top + len(strip)))), cv2.COLOR_RGB2BGR, dst=strip
+        )
+    return image

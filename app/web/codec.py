@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.authenticate import LABELS, UNSIGNED_FIELDS, as_signed, require_labels
 from app.errors import RequestMalformed, ServiceError
-from app.model import RECOGNISED, USERNAME, OcrAnswer, OcrRequest, ReadOptions, Value
+from app.model import RECOGNISED, USERNAME, CharsetName, OcrAnswer, OcrRequest, ReadOptions, Value
 from app.picture.url import MAX_URL_BYTES
 
 MAX_FIELDS = 32
@@ -38,7 +38,7 @@ _NEXT = re.compile(rf"{_SPACE}([,}}])")
 _END = re.compile(rf"{_SPACE}\Z")
 
 _FORM_INTEGERS = ("timestamp", "side_limit", "timeout_ms")
-_FORM_BOOLEANS = ("boxes",)
+_FORM_BOOLEANS = ("boxes", "orient")
 
 
 class RequestBody(BaseModel):
@@ -57,6 +57,8 @@ class RequestBody(BaseModel):
     boxes: bool = True
     min_score: Annotated[str, Field(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")] = "0.5"
     side_limit: Annotated[int, Field(ge=64)] | None = None
+    charset: CharsetName | None = None
+    orient: bool = False
     timeout_ms: int | None = None
 
     @property
@@ -144,7 +146,7 @@ def decode_request(
         picture_url=body.picture_url,
         picture=image,
         picture_sha256=body.picture_sha256,
-        options=ReadOptions(body.boxes, float(body.min_score), body.side_limit),
+        options=ReadOptions(body.boxes, float(body.min_score), body.side_limit, body.charset, body.orient),
     )
 
 

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from app.model import Page, ReadOptions
+from app.errors import RequestMalformed
+from app.model import CharsetName, Page, ReadOptions
+from app.ocr.engine import PpOcrEngine
 from app.ports import Engine
 from app.wiring import build_engine
 from config.settings import EngineSettings
 from samples import draw
 
 if TYPE_CHECKING:
-    from app.ports import Image
+    from app.ports import Image as Pixels
 
+OURS = ["openvino", "onnxruntime"]
 DRAWINGS = {drawing.__name__: drawing for drawing in draw.SAMPLES}
 ALIKE = 0.99
 
 
-def array(drawn: draw.Drawn) -> Image:
+def array(drawn: draw.Drawn) -> Pixels:
     return np.ascontiguousarray(np.asarray(drawn.image)[:, :, ::-1])
 
 
@@ -66,7 +72,7 @@ def test_it_reads_what_was_drawn(engine: Engine, name: str) -> None:
     assert page.model == "PP-OCRv6_small"
 
 
-@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("name", OURS)
 def test_ours_read_upside_down(engines: dict[str, Engine], name: str) -> None:
     """PaddleOCR would need a third model for it."""
     drawn = draw.upside_down()
@@ -115,7 +121,7 @@ def test_boxes_hold_their_text(engine: Engine) -> None:
     ],
     ids=["1x1", "3000x1", "1x3000", "black", "checkerboard"],
 )
-def test_pictures_without_text_are_pages_without_lines(engine: Engine, picture: Image) -> None:
+def test_pictures_without_text_are_pages_without_lines(engine: Engine, picture: Pixels) -> None:
     assert engine.read(picture, ReadOptions()).lines == ()
 
 
@@ -124,10 +130,12 @@ def test_options_are_for_one_call_alone(engine: Engine) -> None:
     before = engine.read(picture, ReadOptions())
     assert engine.read(picture, ReadOptions(min_score=1.0)) != before
     assert engine.read(picture, ReadOptions(side_limit=160)) != before
+    if isinstance(engine, PpOcrEngine):
+        assert engine.read(picture, ReadOptions(charset="digits")) != before
     assert engine.read(picture, ReadOptions()) == before
 
 
-@pytest.mark.parametrize("name", ["openvino", "onnxruntime"])
+@pytest.mark.parametrize("name", OURS)
 def test_several_threads_at_once_read_what_one_does(engines: dict[str, Engine], name: str) -> None:
     pictures = [array(draw.numbered(n)) for n in range(24)]
     texts = ["\n".join(draw.numbered(n).lines) for n in range(24)]
@@ -145,3 +153,91 @@ def test_boxes_are_in_the_pixels_of_the_picture_itself(engine: Engine) -> None:
     assert line.text == small.text
     centre, expected = np.mean(line.box, axis=0) / 4, np.mean(small.box, axis=0)
     assert np.abs(centre - expected).max() < 6
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize(
+    ("charset", "drawing"),
+    [("latin", draw.letter), ("chinese+latin", draw.chinese), ("chinese+latin", draw.mixed)],
+)
+def test_a_page_within_a_charset_reads_as_by_the_full_one(
+    engines: dict[str, Engine], name: str, charset: CharsetName, drawing: Callable[[], draw.Drawn]
+) -> None:
+    picture = array(drawing())
+    full = engines[name].read(picture, ReadOptions())
+    restricted = engines[name].read(picture, ReadOptions(charset=charset))
+    assert restricted.text == full.text
+    for one, other in zip(restricted.lines, full.lines, strict=True):
+        assert one.score >= other.score - 0.01  # nothing competes but what is in the set
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_nothing_outside_the_charset_is_read(engines: dict[str, Engine], name: str) -> None:
+    page = engines[name].read(array(draw.mixed()), ReadOptions(charset="latin", min_score=0))
+    assert not any(character >= "\u2e80" for character in page.text)
+    assert "SPRUCE EXPRESS" in page.text
+    page = engines[name].read(array(draw.digits()), ReadOptions(charset="digits"))
+    assert set(page.text) <= set("0123456789.,:-+/%()\u00a5$ \n")
+    assert {"2026-01-31", "54,139", "16.40"} <= {line.text for line in page.lines}
+
+
+def test_the_runtimes_agree_on_every_charset(engines: dict[str, Engine]) -> None:
+    for charset in get_args(CharsetName):
+        ours = [
+            "\n".join(
+                engines[name].read(array(drawing()), ReadOptions(charset=charset)).text
+                for drawing in (draw.receipt, draw.mixed, draw.digits)
+            )
+            for name in OURS
+        ]
+        assert alike(*ours) >= ALIKE
+
+
+def test_a_file_of_characters_is_the_services_own_charset(models_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "characters").write_text("T-23456789", encoding="utf-8")
+    engine = build_engine(EngineSettings(models_dir=models_dir, charset=tmp_path / "characters"))
+    assert engine.read(array(draw.numbered(7)), ReadOptions()).text == draw.numbered(7).lines[0]
+    assert set(engine.read(array(draw.letter()), ReadOptions(min_score=0)).text) <= set("T-23456789 \n")
+    assert "Dear" in engine.read(array(draw.letter()), ReadOptions(charset="full")).text
+
+
+@pytest.mark.parametrize(
+    ("options", "field"), [(ReadOptions(charset="latin"), "charset"), (ReadOptions(orient=True), "orient")]
+)
+def test_paddleocr_refuses_what_it_cannot_do(
+    engines: dict[str, Engine], options: ReadOptions, field: str
+) -> None:
+    with pytest.raises(RequestMalformed) as caught:
+        engines["paddleocr"].read(array(draw.numbered(7)), options)
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("turns", range(4))
+def test_a_page_that_lies_is_read_as_if_it_stood(engines: dict[str, Engine], name: str, turns: int) -> None:
+    drawn = draw.receipt()
+    lies = np.ascontiguousarray(np.rot90(array(drawn), turns))
+    assert engines[name].read(lies, ReadOptions(orient=True)).text == "\n".join(drawn.lines)
+    assert alike(engines[name].read(lies, ReadOptions()).text, "\n".join(drawn.lines)) >= ALIKE
+
+
+@pytest.mark.parametrize("drawing", [draw.two_columns, draw.receipt])
+@pytest.mark.parametrize("degrees", [-10, -4, 7, 10])
+def test_skewed_pages_are_read_in_order(
+    engines: dict[str, Engine], degrees: int, drawing: Callable[[], draw.Drawn]
+) -> None:
+    drawn = drawing()
+    image = drawn.image.rotate(degrees, Image.Resampling.BICUBIC, expand=True, fillcolor="white")
+    page = engines["openvino"].read(array(replace(drawn, image=image)), ReadOptions())
+    assert alike(page.text, "\n".join(drawn.lines)) >= ALIKE
+
+
+@pytest.mark.parametrize("orient", [False, True])
+def test_vertical_chinese_is_read_from_the_right(engines: dict[str, Engine], *, orient: bool) -> None:
+    columns = ("为了方便大家在春天读书", "早上八点开门晚上九点", "归还如有问题请到一楼")
+    sheet = draw.Sheet(340, 600)
+    for left, column in zip((250, 160, 70), columns, strict=True):
+        for row, character in enumerate(column):
+            sheet.write(left, 80 + 46 * row, character, 36)
+    page = engines["openvino"].read(array(sheet.drawn("vertical")), ReadOptions(orient=orient))
+    assert page.text == "\n".join(columns)

@@ -38,8 +38,10 @@ class Server:
     def url(self) -> str:
         return f"http://{self.bind}"
 
-    def post(self, body: dict[str, Any], **options: Any) -> requests.Response:
-        return requests.post(f"{self.url}/ocr", json=body, timeout=90, **options)
+    def post(
+        self, body: dict[str, Any], session: requests.Session | None = None, **options: Any
+    ) -> requests.Response:
+        return (session or requests).post(f"{self.url}/ocr", json=body, timeout=90, **options)
 
     def flask(self, *arguments: str) -> str:
         """What a command of the operator's prints."""
@@ -67,7 +69,7 @@ class Server:
             try:
                 if requests.get(f"{self.url}/readyz", timeout=5).ok:
                     return
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):  # not there yet, or still starting
                 pass
             time.sleep(0.1)
         pytest.fail(f"not ready in {STARTS_WITHIN_S} s: {self.log('error.log')}")

@@ -50,6 +50,39 @@ def test_sighup_under_load_loses_no_request(start_server: Callable[..., Server])
     assert len(statuses) >= 3
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_workers_that_grow_too_large_are_replaced_and_no_request_is_lost(
+    start_server: Callable[..., Server], workers: int
+) -> None:
+    """Every worker is too large here after its first read. Connections are kept, and must not be cut."""
+    server = start_server(OCR_ENGINE__MAX_WORKER_MB=1, WEB_CONCURRENCY=workers)
+    alice = server.caller()
+    seen = set(server.workers())
+    stop = threading.Event()
+
+    def keep_asking() -> list[int]:
+        with requests.Session() as session:
+            statuses = []
+            while not stop.is_set():
+                statuses.append(server.post(alice.body(picture=PICTURE), session=session).status_code)
+            return statuses
+
+    def replaced_twice() -> bool:
+        seen.update(server.workers())
+        return len(seen) >= 3 * workers
+
+    with ThreadPoolExecutor(4) as pool:
+        running = [pool.submit(keep_asking) for _ in range(4)]
+        try:
+            await_true(replaced_twice)
+        finally:
+            stop.set()
+        statuses = [status for thread in running for status in thread.result()]
+    assert set(statuses) == {200}
+    assert records(server, "status_code = 6") == records(server, "true") == len(statuses)
+    assert "MB are more than 1" in server.log("ocr.log")
+
+
 def test_sigterm_under_load_answers_what_is_in_flight(start_server: Callable[..., Server]) -> None:
     server = start_server()
     alice = server.caller()
@@ -141,8 +174,12 @@ def test_a_server_that_cannot_serve_safely_does_not_start_and_says_why(
 
 def running_records(server: Server) -> int:
     """Requests that were admitted and are not finished."""
+    return records(server, "status_code IS NULL")
+
+
+def records(server: Server, condition: str) -> int:
     with closing(sqlite3.connect(server.home / "var" / "ocr.sqlite")) as database:
-        [[count]] = database.execute("SELECT count(*) FROM usage_records WHERE status_code IS NULL")
+        [[count]] = database.execute(f"SELECT count(*) FROM usage_records WHERE {condition}")  # noqa: S608
     return int(count)
 
 

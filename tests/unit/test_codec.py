@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import PictureMissing, RequestMalformed, ServiceError, UsernameMissing
-from app.model import OcrRequest
+from app.model import OcrRequest, ReadOptions
 from app.web.codec import RequestLimits, decode_request, scan_form, scan_json
 
 LIMITS = RequestLimits(
@@ -129,9 +129,10 @@ def test_a_value_of_a_wrong_kind_names_its_field(value: str) -> None:
 
 
 def test_a_good_request() -> None:
-    asked = decode(GOOD | {"boxes": False, "min_score": "0.25", "timeout_ms": 500, "side_limit": 1280})
+    options = {"boxes": False, "min_score": "0.25", "side_limit": 1280, "charset": "latin", "orient": True}
+    asked = decode(GOOD | options | {"timeout_ms": 500})
     assert (asked.username, asked.nonce, asked.timestamp) == ("alice", "nonce-0001", 1_800_000_000)
-    assert (asked.options.boxes, asked.options.min_score, asked.options.side_limit) == (False, 0.25, 1280)
+    assert asked.options == ReadOptions(False, 0.25, 1280, "latin", True)
     assert asked.deadline == 1000.5
     assert asked.signed_fields["boxes"] == "false"
     assert asked.signed_fields["timeout_ms"] == "500"
@@ -148,10 +149,11 @@ def test_a_sent_picture() -> None:
 
 def test_a_file_in_a_form() -> None:
     text = {name: str(value) for name, value in without("picture_url").items()}
-    text |= {"picture_sha256": SENT["picture_sha256"], "boxes": "true", "timeout_ms": "800"}
+    text |= {"picture_sha256": SENT["picture_sha256"], "boxes": "true", "orient": "true", "timeout_ms": "800"}
     asked = decode(scan_form(text), PICTURE)
     assert asked.picture == PICTURE
     assert asked.timestamp == 1_800_000_000
+    assert asked.options.orient
     assert asked.signed_fields == {name: value for name, value in text.items() if name != "sign"}
 
 
@@ -188,6 +190,10 @@ def test_a_file_in_a_form() -> None:
         (GOOD | {"timeout_ms": 0}, None, "timeout_ms"),
         (GOOD | {"side_limit": 63}, None, "side_limit"),
         (GOOD | {"side_limit": 2561}, None, "side_limit"),
+        (GOOD | {"charset": "klingon"}, None, "charset"),
+        (GOOD | {"charset": "/etc/passwd"}, None, "charset"),
+        (GOOD | {"charset": True}, None, "charset"),
+        (GOOD | {"orient": "true"}, None, "orient"),
         (GOOD | {"colour": "blue"}, None, "colour"),
     ],
     ids=repr,

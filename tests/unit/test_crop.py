@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.ocr.crop import MAX_WIDTH, Corners, crop, text_first, turned, width_at
+from app.ocr.crop import MAX_WIDTH, Corners, crop, elongation, quarter, text_first, towards, turned, width_at
 
 WIDE = np.array([(10, 10), (110, 10), (110, 30), (10, 30)], np.float32)
 TALL = np.array([(10, 10), (30, 10), (30, 110), (10, 110)], np.float32)
@@ -34,14 +34,29 @@ def test_turned_upside_down_twice_is_as_before() -> None:
     assert np.array_equal(turned(turned(WIDE)), WIDE)
 
 
+@pytest.mark.parametrize("degrees", [0, 40, -40])
+@pytest.mark.parametrize("direction", range(4))
+def test_the_direction_of_a_line(direction: int, degrees: float) -> None:
+    corners = rotated(WIDE, degrees)
+    assert quarter(corners) == 0
+    assert quarter(towards(corners, direction)) == direction
+    assert np.array_equal(towards(towards(corners, direction), 0), corners)
+
+
+def test_how_long_a_line_is() -> None:
+    assert elongation(WIDE) == 5
+    assert elongation(text_first(TALL)) == 5
+    assert elongation(TALL) == pytest.approx(0.2)
+
+
 def test_a_crop_is_upright_and_of_its_height() -> None:
     """A picture whose left half is dark, seen through boxes that lie in each of the four directions."""
     image = np.full((200, 200, 3), 255, np.uint8)
     image[:, :60] = 0
-    for quarter in range(4):
-        turned_image = np.ascontiguousarray(np.rot90(image, -quarter))
+    for turns in range(4):
+        turned_image = np.ascontiguousarray(np.rot90(image, -turns))
         corners = WIDE
-        for _ in range(quarter):
+        for _ in range(turns):
             corners = np.stack([200 - corners[:, 1], corners[:, 0]], axis=1).astype(np.float32)
         line = crop(turned_image, corners, height=48)
         assert line.shape == (48, 240, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from io import BytesIO
 from typing import Any
 
@@ -230,6 +231,40 @@ def test_extreme_sizes(kind: str, size: tuple[int, int]) -> None:
     found = decode(saved(Image.new("RGB", size, "white"), kind), LIMITS)
     assert (found.width, found.height) == size
     assert found.image.shape == (size[1], size[0], 3)
+
+
+@pytest.mark.parametrize(
+    ("enough_px", "shape"),
+    [
+        (None, (301, 403)),
+        (403, (301, 403)),
+        (202, (301, 403)),
+        (201, (151, 202)),
+        (60, (76, 101)),
+        (1, (38, 51)),
+    ],
+)
+def test_a_jpeg_is_decoded_to_no_more_than_is_enough(enough_px: int | None, shape: tuple[int, int]) -> None:
+    found = decode(saved(text().resize((403, 301)), "JPEG", quality=95), LIMITS, enough_px=enough_px)
+    assert (found.width, found.height) == (403, 301)
+    assert found.image.shape == (*shape, 3)
+    small = Picture(found.image, shape[1], shape[0], "JPEG")
+    assert_same(small, text().resize((403, 301)).resize((shape[1], shape[0])), tolerance=10)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_smaller_jpeg_is_turned_too(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(turned(text(), orientation), "JPEG", quality=95, exif=exif)
+    found = decode(data, LIMITS, enough_px=60)
+    assert (found.width, found.height) == SIZE
+    assert_same(replace(found, width=60, height=20), text().resize((60, 20)), tolerance=8)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF", "TIFF", "BMP"])
+def test_others_are_decoded_whole(kind: str) -> None:
+    assert decode(saved(text(), kind), LIMITS, enough_px=10).image.shape == (SIZE[1], SIZE[0], 3)
 
 
 def test_many_threads_each_get_their_own() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import gevent
 import pytest
@@ -40,16 +41,24 @@ class SleepyReader:
 
 
 class Bench:
-    def __init__(self, *, threads: int = 2, queue_wait_s: float = 5, read_limit_s: float = 20) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int = 2,
+        queue_wait_s: float = 5,
+        read_limit_s: float = 20,
+        max_worker_mb: int = 0,
+    ) -> None:
         self.reader = SleepyReader()
-        self.overruns: list[float] = []
+        self.replaced: list[str] = []
         self.offload = NativeThreads(
             lambda: self.reader,
             threads=threads,
             queue_wait_s=queue_wait_s,
             read_limit_s=read_limit_s,
+            max_worker_mb=max_worker_mb,
             clock=CLOCK,
-            on_overrun=lambda: self.overruns.append(CLOCK.monotonic()),
+            replace_worker=self.replaced.append,
         )
         self.offload.start()
 
@@ -66,6 +75,18 @@ class Bench:
     def read_all(self, *data: bytes, **options: float) -> list[str]:
         jobs = [gevent.spawn(self.read, d, **options) for d in data]
         return [job.get() for job in jobs]
+
+
+def unstarted(build: Callable[[], SleepyReader]) -> NativeThreads:
+    return NativeThreads(
+        build,
+        threads=1,
+        queue_wait_s=1,
+        read_limit_s=1,
+        max_worker_mb=0,
+        clock=CLOCK,
+        replace_worker=lambda why: None,
+    )
 
 
 @pytest.fixture
@@ -92,9 +113,7 @@ def test_reads_run_beside_the_loop_and_no_more_than_the_threads(bench: Bench) ->
 
 
 def test_nothing_is_taken_before_the_start() -> None:
-    offload = NativeThreads(
-        SleepyReader, threads=1, queue_wait_s=1, read_limit_s=1, clock=CLOCK, on_overrun=lambda: None
-    )
+    offload = unstarted(SleepyReader)
     assert not offload.ready()
     with pytest.raises(Busy):
         offload.reserve(CLOCK.monotonic() + 10)
@@ -158,7 +177,7 @@ def test_a_deadline_that_passes_while_reading_is_answered_in_time() -> None:
     assert bench.read(b"3", timeout_s=1) == "busy"
     assert time.monotonic() - started < 2.5
     assert bench.offload.ready()
-    assert not bench.overruns
+    assert not bench.replaced
 
 
 def test_a_read_over_its_limit_is_answered_and_the_worker_replaced() -> None:
@@ -167,9 +186,25 @@ def test_a_read_over_its_limit_is_answered_and_the_worker_replaced() -> None:
     assert bench.read(b"2") == "ocr_failed"
     assert other.get() == "0.3"
     gevent.sleep(0.1)
-    assert len(bench.overruns) == 1
+    assert bench.replaced == ["a read took over 0.5 s"]
     assert not bench.offload.ready()
     assert bench.read() == "busy"
+
+
+def test_a_worker_that_is_too_large_asks_once_to_be_replaced_and_goes_on_until_it_is() -> None:
+    bench = Bench(max_worker_mb=1)
+    assert not bench.replaced
+    assert bench.read_all(b"unsupported", b"0.1", b"0.1") == ["picture_unsupported", "0.1", "0.1"]
+    [why] = bench.replaced
+    assert re.fullmatch(r"\d+ MB are more than 1", why)
+    assert bench.offload.ready()
+
+
+@pytest.mark.parametrize("max_worker_mb", [0, 1_000_000])
+def test_a_worker_that_is_not_too_large_stays(max_worker_mb: int) -> None:
+    bench = Bench(max_worker_mb=max_worker_mb)
+    assert bench.read() == "0.1"
+    assert not bench.replaced
 
 
 def test_a_failure_in_the_thread_reaches_its_caller_alone(
@@ -190,9 +225,7 @@ def test_the_engine_is_built_in_a_native_thread() -> None:
         built.append(threading.get_ident())
         return SleepyReader()
 
-    NativeThreads(
-        build, threads=1, queue_wait_s=1, read_limit_s=1, clock=CLOCK, on_overrun=lambda: None
-    ).start()
+    unstarted(build).start()
     assert built != [threading.get_ident()]
 
 
@@ -200,8 +233,6 @@ def test_an_engine_that_cannot_be_built_says_why() -> None:
     def build() -> SleepyReader:
         raise RuntimeError("no models")
 
-    offload = NativeThreads(
-        build, threads=1, queue_wait_s=1, read_limit_s=1, clock=CLOCK, on_overrun=lambda: None
-    )
+    offload = unstarted(build)
     with pytest.raises(RuntimeError, match="no models"):
         offload.start()

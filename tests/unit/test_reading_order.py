@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.ocr.crop import Corners
+from app.ocr.crop import Corners, towards
 from app.ocr.order import reading_order
 
 
@@ -50,6 +50,14 @@ def test_an_article_and_its_price_stay_together() -> None:
 def test_a_row_may_bend_with_the_paper() -> None:
     page = [box(100 * i, 4 * i, 90) for i in range(6)] + [box(100 * i, 30 + 4 * i, 90) for i in range(6)]
     assert reading_order(page) == list(range(12))
+
+
+@pytest.mark.parametrize("direction", [1, 2, 3])
+def test_a_note_along_the_margin_comes_last(direction: int) -> None:
+    """Whether it runs up or down, and wherever its box reaches."""
+    margin = towards(box(0, 20, 20, 300), direction)
+    body = [box(60, 40 * row, 300) for row in range(8)]
+    assert reading_order([margin, *body]) == [*range(1, 9), 0]
 
 
 def test_nothing_and_one() -> None:

@@ -38,6 +38,7 @@ class ScriptNetwork:
     [
         ([0, 1, 1, 0, 1, 2, 0], "aab"),  # a repeated class is one character, unless a blank parts it
         ([1, 3, 2, 2, 0, 0, 0], "a b"),
+        ([3, 0, 1, 2, 0, 3, 0], "ab"),
         ([0, 0, 0, 0, 0, 0, 0], ""),
     ],
 )

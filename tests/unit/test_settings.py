@@ -75,6 +75,8 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         ("OCR_STATE__DATABASE_URL", "mysql+pymysql://localhost/ocr"),
         ("OCR_LIMITS", '{"max_timeout_ms": 20000}'),
         ("OCR_ENGINE", '{"side_limit": 3000}'),
+        ("OCR_ENGINE", '{"name": "paddleocr", "charset": "latin"}'),
+        ("OCR_ENGINE__CHARSET", "no-such-file"),
     ],
 )
 def test_a_wrong_setting_is_refused_by_name(

@@ -111,6 +111,7 @@ def test_doctor_finds_nothing_wrong_and_then_what_is(
     result = flask("doctor")
     assert result.exit_code == 0, result.output
     assert "WRONG" not in result.output
+    assert "the engine reads its built-in picture (openvino " in result.output
     monkeypatch.setenv("OCR_ENGINE_THREADS", "2")
     private.services.settings.state.key_file.chmod(0o644)
     result = flask("doctor")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -9,40 +10,66 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+# OpenVINO's telemetry forks the process to send a web request. From a thread that gevent does not know, the
+# child never ends and keeps a copy of the models. None makes its import fail: OpenVINO is prepared for that.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+
 Runtime = Literal["openvino", "onnxruntime"]
+Precision = Literal["auto", "f32", "bf16"]
 Floats = NDArray[np.float32]
+Classes = NDArray[np.intp]
 Outputs = tuple[NDArray[Any], ...]
 
 
 class Network(Protocol):
-    """Safe to call from several threads at once."""
+    """Safe to call from several threads at once.
+
+    runtime: what computes it and in which precision, for people.
+    """
+
+    runtime: str
 
     def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
         """The outputs for each input, in order. Shapes may differ; inputs are taken as they are needed."""
 
 
-def open_network(
-    runtime: Runtime,
-    onnx: Path,
-    *,
-    cores: int,
-    streams: int = 1,
-    best_class: bool = False,
-    kernel_cache: int = 500,
-) -> Network:
-    """cores: how many the network may use. streams: how many inputs it computes at once, sharing these cores.
+class Classifier(Protocol):
+    """A network whose only output is the probability of each class (last axis), made by softmax."""
 
-    best_class: for an output of class probabilities (last axis) return the index of the most probable class,
-    and its probability, instead of all of them.
+    def among(self, classes: Classes) -> Network:
+        """The same network, but as if these classes were all that it knew: an exact restriction.
+
+        Its outputs are, for each step, where in `classes` the most probable one stands, and its probability.
+        """
+
+
+def open_network(
+    runtime: Runtime, onnx: Path, *, precision: Precision, cores: int, kernel_cache: int
+) -> Network:
+    """precision: what OpenVINO computes in. cores: how many the network may use, all of them for one input.
 
     kernel_cache: how many kernels OpenVINO keeps that it made for shapes seen before; memory against time.
+    Raises ModelError where the processor lacks the precision.
     """
     if runtime == "openvino":
-        from app.ocr.runtimes.openvino import OpenVinoNetwork
+        from app.ocr.runtimes.openvino import OpenVinoNetwork, read_model
 
         return OpenVinoNetwork(
-            onnx, cores=cores, streams=streams, best_class=best_class, kernel_cache=kernel_cache
+            read_model(onnx), precision=precision, cores=cores, streams=1, kernel_cache=kernel_cache
         )
     from app.ocr.runtimes.onnxruntime import OnnxRuntimeNetwork
 
-    return OnnxRuntimeNetwork(onnx, cores=cores, best_class=best_class)
+    return OnnxRuntimeNetwork(onnx, cores=cores)
+
+
+def open_classifier(
+    runtime: Runtime, onnx: Path, *, precision: Precision, cores: int, kernel_cache: int
+) -> Classifier:
+    """cores: how many the network may use; OpenVINO computes an input on each, at the same time."""
+    if runtime == "openvino":
+        from app.ocr.runtimes.openvino_classifier import OpenVinoClassifier
+
+        return OpenVinoClassifier(onnx, precision=precision, cores=cores, kernel_cache=kernel_cache)
+    from app.ocr.runtimes.onnxruntime import OnnxRuntimeClassifier
+
+    return OnnxRuntimeClassifier(onnx, cores=cores)

@@ -5,29 +5,55 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 
-from app.ocr.runtimes import Floats, Outputs
+from app.ocr.runtimes import Classes, Floats, Network, Outputs
 
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # by preference
+TINY = np.finfo(np.float32).tiny
 
 
 class OnnxRuntimeNetwork:
-    def __init__(self, onnx: Path, *, cores: int, best_class: bool) -> None:
+    def __init__(self, onnx: Path, *, cores: int) -> None:
         self._session = onnxruntime.InferenceSession(
             str(onnx), _options(cores), [p for p in PROVIDERS if p in onnxruntime.get_available_providers()]
         )
         self._input = self._session.get_inputs()[0].name
-        self._best_class = best_class
+        self.runtime = f"onnxruntime f32, {self._session.get_providers()[0]}"
 
     def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
-        return [self._run_one(array) for array in inputs]
+        return [tuple(self._session.run(None, {self._input: array})) for array in inputs]
 
-    def _run_one(self, array: Floats) -> Outputs:
-        (output,) = self._session.run(None, {self._input: array})
-        if self._best_class:
-            return output.argmax(axis=-1), output.max(axis=-1)
-        return (output,)
+
+class OnnxRuntimeClassifier:
+    def __init__(self, onnx: Path, *, cores: int) -> None:
+        self._network = OnnxRuntimeNetwork(onnx, cores=cores)
+
+    def among(self, classes: Classes) -> Network:
+        return _Among(self._network, classes)
+
+
+class _Among:
+    """Restricts afterwards: the graph cannot be changed here. As exact, and it saves no time.
+
+    Probabilities divided by their sum are what softmax makes of these classes alone.
+    """
+
+    def __init__(self, network: OnnxRuntimeNetwork, classes: Classes) -> None:
+        self.runtime = network.runtime
+        self._network = network
+        self._classes = classes
+
+    def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
+        return [self._best(self._network.run([array])[0][0]) for array in inputs]
+
+    def _best(self, probabilities: Floats) -> Outputs:
+        if len(self._classes) < probabilities.shape[-1]:
+            probabilities = probabilities[..., self._classes]
+            total = probabilities.sum(axis=-1, keepdims=True)
+            probabilities /= np.maximum(total, TINY)
+        return probabilities.argmax(axis=-1), probabilities.max(axis=-1)
 
 
 def metadata(onnx: Path) -> dict[str, str]:

@@ -1,0 +1,47 @@
+"""What the models compute in: it can be chosen, is told, and is never silently another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.ocr.model_folder import ModelError
+from app.wiring import build_engine
+from config.settings import EngineSettings
+
+
+@pytest.fixture(scope="module")
+def native_bf16() -> bool:
+    """Whether OpenVINO says that this processor computes in bfloat16."""
+    from app.ocr.runtimes import openvino
+
+    return "BF16" in openvino.openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def computes_in(models_dir: Path, **choice: str) -> str:
+    return build_engine(EngineSettings(models_dir=models_dir, **choice)).runtime  # type: ignore[arg-type]
+
+
+def test_auto_takes_no_precision_that_the_processor_lacks(models_dir: Path, native_bf16: bool) -> None:
+    assert computes_in(models_dir) in (["openvino bf16", "openvino f32"] if native_bf16 else ["openvino f32"])
+
+
+def test_f32_may_be_asked_for_everywhere(models_dir: Path) -> None:
+    assert computes_in(models_dir, precision="f32") == "openvino f32"
+    assert computes_in(models_dir, precision="f32", runtime="onnxruntime").startswith("onnxruntime f32")
+
+
+def test_bf16_is_taken_or_refused(models_dir: Path, native_bf16: bool) -> None:
+    if native_bf16:
+        assert computes_in(models_dir, precision="bf16") == "openvino bf16"
+    else:
+        with pytest.raises(ModelError, match="does not multiply in precision bf16"):
+            computes_in(models_dir, precision="bf16")
+
+
+@pytest.mark.parametrize("choice", [{"runtime": "onnxruntime"}, {"name": "paddleocr"}])
+def test_bf16_is_openvinos_alone(choice: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="precision bf16"):
+        EngineSettings(precision="bf16", **choice)  # type: ignore[arg-type]
