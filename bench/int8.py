@@ -19,18 +19,20 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from app.model import ReadOptions
 from app.ocr.crop import crop
+from app.ocr.detect import SIDE_STEP
 from app.ocr.engine import PpOcrEngine
 from app.ocr.model_folder import load_detection
+from app.ocr.tensor import Floats, Normalizer
 from app.ports import Engine
 from app.wiring import build_engine
 from bench import pictures, score
 from bench.accuracy import Cell
 from bench.conditions import UPRIGHT
 from bench.contenders import ENVIRONMENTS, install
+from bench.limit import LINE_HEIGHT
 from bench.pages import KINDS, page
 from bench.progress import say
 from bench.report import table
@@ -43,7 +45,6 @@ WORK = ROOT / "bench" / "results" / "int8"
 ROUNDS = 2
 MEASURED_PAGES, CALIBRATION_PAGES = range(2), range(100, 101)  # of each kind, under each condition
 CALIBRATION_LINES = 300
-STEP = 64  # sides of the calibration pictures are multiples of it, as in detection
 
 VARIANTS = {  # the model's suffix and what the rest of it is computed in: of detection, and of recognition
     "as shipped (auto)": (("", "auto"), ("", "auto")),
@@ -55,8 +56,6 @@ VARIANTS = {  # the model's suffix and what the rest of it is computed in: of de
 }
 
 HEAD = ["", "p50, ms", "of as shipped", "CPU, ms", "word F1", "characters right on drawn pages, %"]
-
-Floats = NDArray[np.float32]
 
 
 @dataclass
@@ -177,15 +176,18 @@ def _quantise(settings: EngineSettings) -> None:
 
 def _detection_inputs(settings: EngineSettings) -> Iterator[Floats]:
     model = load_detection(settings.models_dir, settings.detection_model)
+    normalize = Normalizer(model.mean, model.std, model.scale)
     for _, _, image in _drawn(CALIBRATION_PAGES):
         ratio = min(1.0, settings.side_limit / max(image.shape[:2]))
-        width, height = (max(STEP, round(side * ratio / STEP) * STEP) for side in image.shape[1::-1])
-        yield _normalised(cv2.resize(image, (width, height)), model.mean, model.std)
+        width, height = (
+            max(SIDE_STEP, round(side * ratio / SIDE_STEP) * SIDE_STEP) for side in image.shape[1::-1]
+        )
+        yield normalize(cv2.resize(image, (width, height)), height=height, width=width)
 
 
 def _recognition_inputs(engine: Engine) -> Iterator[Floats]:
     """Lines as recognition sees them, in turns from all pages."""
-    middle = (0.5, 0.5, 0.5)
+    normalize = Normalizer(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), scale=1 / 255)
     found = [
         (image, np.array(line.box, np.float32))
         for _, _, image in _drawn(CALIBRATION_PAGES)
@@ -194,12 +196,8 @@ def _recognition_inputs(engine: Engine) -> Iterator[Floats]:
     chance = np.random.default_rng(5)
     for i in chance.permutation(len(found)):
         image, corners = found[i]
-        yield _normalised(crop(image, corners, height=48), middle, middle)
-
-
-def _normalised(image: Image, mean: Sequence[float], std: Sequence[float]) -> Floats:
-    values = (image.astype(np.float32) / 255 - np.array(mean, np.float32)) / np.array(std, np.float32)
-    return np.ascontiguousarray(values.transpose(2, 0, 1)[np.newaxis])
+        line = crop(image, corners, height=LINE_HEIGHT)
+        yield normalize(line, height=LINE_HEIGHT, width=line.shape[1])
 
 
 if __name__ == "__main__":

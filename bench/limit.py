@@ -31,7 +31,8 @@ RECOGNITION_FLOP_A_COLUMN = 2.18e9 / 320
 def flop(answer: Mapping[str, Any]) -> float:
     """Arithmetic of the models for one answer of ours, at the shapes that our engine uses for it.
 
-    Lines that the answer leaves out (low scores) and second looks at doubtful ones are work, but not counted.
+    Lines that the answer leaves out (low scores) and second looks, at doubtful lines and at small text, are
+    work, but not counted.
     """
     width, height = answer["picture"]["width"], answer["picture"]["height"]
     ratio = min(1.0, SIDE_LIMIT / max(width, height))
