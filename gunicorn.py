@@ -28,6 +28,10 @@ worker_class = "gevent"
 workers = int(_os.environ.get("WEB_CONCURRENCY") or max(1, _cores // 4))
 _os.environ["WEB_CONCURRENCY"] = str(workers)  # for the settings, which share the cores out among them
 
+# Whom to believe about addresses and schemes is app/web/proxy.py's alone to say, by OCR_AUTH__PROXIES.
+forwarded_allow_ips = ""
+forwarder_headers = ""
+
 chdir = str(_root)
 accesslog = str(_home / "log" / "access.log")
 errorlog = str(_home / "log" / "error.log")

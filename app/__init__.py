@@ -39,7 +39,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_FORM_PARTS"] = 32
     app.request_class = ocr.OcrHttpRequest
     app.extensions["ocr"] = services
-    web.init_app(app, new_request_id=new_request_id, tips=tips)
+    web.init_app(app, new_request_id=new_request_id, tips=tips, proxies=settings.auth.proxies)
     app.register_blueprint(
         ocr.blueprint(services.ocr, clock=services.clock, limits=limits, metrics=services.metrics, tips=tips)
     )

@@ -16,6 +16,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FilePath,
@@ -34,7 +35,15 @@ HOME = Path(os.environ.get("OCR_HOME", ROOT)).resolve()
 
 MIB = 1024 * 1024
 
-CommaList = NoDecode
+
+def _split_commas(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip().lower() for part in value.split(",") if part.strip()]
+    return value
+
+
+SplitCommas = BeforeValidator(_split_commas)
+Networks = Annotated[frozenset[IPv4Network | IPv6Network], NoDecode, SplitCommas]
 
 
 class Group(BaseModel):
@@ -47,6 +56,10 @@ class AuthSettings(Group):
     legacy_nonce_days: PositiveInt = Field(30, description="days a nonce of the original scheme is kept")
     rate_per_minute: PositiveInt = Field(1200, description="requests a user may send a minute, on average")
     rate_burst: PositiveInt = Field(200, description="requests a user may send at once")
+    proxies: Networks = Field(
+        frozenset(),
+        description="networks whose X-Forwarded-For, X-Forwarded-Proto and X-Request-ID are believed",
+    )
 
 
 class LimitSettings(Group):
@@ -74,22 +87,15 @@ class FetchSettings(Group):
     read_timeout_s: PositiveFloat = Field(5, description="seconds of silence while reading")
     max_redirects: int = Field(3, ge=0, description="redirects followed")
     slots: PositiveInt = Field(32, description="downloads at once in a worker; a quarter for one user")
-    allow_ports: Annotated[frozenset[int], CommaList] = Field(
+    allow_ports: Annotated[frozenset[int], NoDecode, SplitCommas] = Field(
         frozenset({80, 443}), description="ports that pictures may come from"
     )
-    allow_hosts: Annotated[frozenset[str], CommaList] = Field(
+    allow_hosts: Annotated[frozenset[str], NoDecode, SplitCommas] = Field(
         frozenset(), description="if set, the only hosts pictures may come from"
     )
-    allow_networks: Annotated[frozenset[IPv4Network | IPv6Network], CommaList] = Field(
+    allow_networks: Networks = Field(
         frozenset(), description="private networks that are opened (a picture store); empty is safest"
     )
-
-    @field_validator("allow_ports", "allow_hosts", "allow_networks", mode="before")
-    @classmethod
-    def split_commas(cls, value: object) -> object:
-        if isinstance(value, str):
-            return [part.strip().lower() for part in value.split(",") if part.strip()]
-        return value
 
 
 def _cores_of_a_worker() -> int:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
+from ipaddress import IPv4Network, IPv6Network
 
-from flask import Flask, Response, g
+from flask import Flask, Response, g, request
 
 from app.web import errors
+from app.web.proxy import TrustedProxies
+
+_REQUEST_ID = re.compile(r"[0-9a-f]{32}")  # as Nginx's $request_id and our own are written
 
 
-def init_app(app: Flask, *, new_request_id: Callable[[], str], tips: errors.Tips) -> None:
+def init_app(
+    app: Flask,
+    *,
+    new_request_id: Callable[[], str],
+    tips: errors.Tips,
+    proxies: Iterable[IPv4Network | IPv6Network],
+) -> None:
     def identify() -> None:
-        g.request_id = new_request_id()
+        """By the proxy's id where there is one: Nginx sends it again when it tries a second instance."""
+        given = request.headers.get("X-Request-ID", "")
+        g.request_id = given if _REQUEST_ID.fullmatch(given) else new_request_id()
 
     def name_request(answer: Response) -> Response:
         answer.headers["X-Request-ID"] = g.request_id
@@ -20,3 +33,4 @@ def init_app(app: Flask, *, new_request_id: Callable[[], str], tips: errors.Tips
     app.before_request(identify)
     app.after_request(name_request)
     errors.init_app(app, tips)
+    app.wsgi_app = TrustedProxies(app.wsgi_app, proxies)  # type: ignore[method-assign]

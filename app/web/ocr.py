@@ -52,6 +52,7 @@ def blueprint(
         metrics.answered(status_code, elapsed)
         line = {
             "request_id": g.request_id,
+            "address": request.remote_addr,
             "username": g.get("username"),
             "status_code": status_code,
             "http": answer.status_code,
