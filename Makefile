@@ -29,7 +29,7 @@ lock: $(VENV)/.tools  ## pin requirements.in and requirements-dev.in anew
 	@scripts/lock.sh
 
 clean:  ## remove what the targets above made, but neither users nor records (var/)
-	rm -rf $(VENV) models log .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) models log/* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/.installed: requirements.txt scripts/setup.sh
 	@scripts/setup.sh $(VENV)

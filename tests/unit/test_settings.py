@@ -24,18 +24,6 @@ def test_gunicorns_copies_are_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_
     assert loaded["graceful_timeout"] > Settings().limits.max_timeout_ms / 1000
 
 
-def test_nginxs_copies_are_the_settings() -> None:
-    text = (ROOT / "deploy" / "nginx.conf").read_text()
-    limits = Settings().limits
-    megabytes = re.search(r"client_max_body_size (\d+)m;", text)
-    seconds = re.search(r"proxy_read_timeout (\d+)s;", text)
-    assert megabytes is not None
-    assert int(megabytes[1]) * 1024 * 1024 == limits.max_body_bytes
-    assert seconds is not None
-    assert int(seconds[1]) * 1000 > limits.max_timeout_ms
-    assert f"server {Settings().bind};" in text
-
-
 @pytest.mark.parametrize(
     ("file", "form"), [("README.md", "| `{}` | {} | {} |"), ("config/example.env", "#{}={}")]
 )

@@ -1,0 +1,236 @@
+"""The whole gateway: the Nginx configuration as it is, before two real gunicorn instances on Unix sockets."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from config.settings import ROOT
+from tests.process.conftest import COMMAND, OURS, STARTS_WITHIN_S, STOPS_WITHIN_S, children, free_port
+from tests.signing import Caller
+
+NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
+
+
+def await_true(condition: Callable[[], object], within_s: float = 60, why: str = "") -> None:
+    give_up = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up, f"it did not come true in {within_s} s {why}"
+        time.sleep(0.05)
+
+
+@dataclass
+class Instance:
+    """One gunicorn behind the gateway. `home` holds its socket, its logs and its counters."""
+
+    home: Path
+    variables: dict[str, str]
+    master: subprocess.Popen[bytes] | None = None
+
+    @property
+    def env(self) -> dict[str, str]:
+        outer = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        own = {"OCR_HOME": str(self.home), "OCR_BIND": f"unix:{self.home}/ocr.sock"}
+        return outer | own | self.variables
+
+    def start(self) -> None:
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.master = subprocess.Popen(COMMAND, cwd=ROOT, env=self.env)
+
+    @property
+    def running(self) -> subprocess.Popen[bytes]:
+        assert self.master is not None
+        return self.master
+
+    def workers(self) -> list[int]:
+        return children(self.running.pid)
+
+    def signal(self, number: signal.Signals) -> None:
+        self.running.send_signal(number)
+
+    def stop(self) -> None:
+        if self.running.poll() is None:
+            self.signal(signal.SIGTERM)
+        self.running.wait(STOPS_WITHIN_S)
+
+    def started(self) -> bool:
+        """Whether its workers have their engines: they are then the ones that log it."""
+        assert self.running.poll() is None, self.log("error.log")
+        return ask_over_socket(self.home / "ocr.sock", "/readyz").startswith(b"HTTP/1.1 200")
+
+    def log(self, name: str) -> str:
+        file = self.home / "log" / name
+        return file.read_text() if file.exists() else ""
+
+
+def ask_over_socket(path: Path, what: str) -> bytes:
+    """The answer of one instance itself; empty where nobody listens."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(STARTS_WITHIN_S)
+        try:
+            connection.connect(str(path))
+            connection.sendall(f"GET {what} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+        except OSError:
+            return b""
+
+
+@dataclass
+class Gateway:
+    """A prefix folder as a checkout is one, its Nginx, and the instances behind it."""
+
+    prefix: Path
+    instances: list[Instance]
+    port: int = field(default_factory=free_port)
+    nginx: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def configure(self, *changes: tuple[str, str]) -> None:
+        """The repository's configuration, with nothing but the port changed, and what a test asks for."""
+        shutil.copytree(ROOT / "deploy", self.prefix / "deploy", dirs_exist_ok=True)
+        for name in ("log", "var"):
+            (self.prefix / name).mkdir(exist_ok=True)
+        if not (self.prefix / "app").exists():
+            (self.prefix / "app").symlink_to(ROOT / "app")
+        conf = self.prefix / "deploy" / "nginx.conf"
+        text = conf.read_text()
+        for old, new in (("listen 8080 ", f"listen 127.0.0.1:{self.port} "), *changes):
+            assert old in text
+            text = text.replace(old, new)
+        conf.write_text(text)
+
+    def command(self, *arguments: str) -> list[str]:
+        # Its workers would be `nobody`, who may not enter pytest's folders.
+        user = "user root;" if os.getuid() == 0 else ""
+        return [NGINX, "-p", ".", "-c", "deploy/nginx.conf", "-g", f"daemon off; {user}", *arguments]
+
+    def check(self) -> str:
+        """What `nginx -t` says."""
+        done = subprocess.run(self.command("-t"), cwd=self.prefix, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    def start(self) -> None:
+        self.nginx = subprocess.Popen(self.command(), cwd=self.prefix)
+        for instance in self.instances:
+            instance.start()
+        self.await_ready()
+
+    def await_ready(self) -> None:
+        for instance in self.instances:
+            await_true(instance.started, STARTS_WITHIN_S)
+        await_true(self._answers, 10)
+
+    def _answers(self) -> bool:
+        assert self.nginx is not None and self.nginx.poll() is None, self.log("nginx-error.log")
+        try:
+            return requests.get(f"{self.url}/healthz", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    def reload(self) -> None:
+        """As an operator does it; back when the old workers have left."""
+        assert self.nginx is not None
+        before = set(children(self.nginx.pid))
+        subprocess.run(self.command("-s", "reload"), cwd=self.prefix, check=True)
+        await_true(lambda: not before & set(children(self.nginx.pid)), 90)  # type: ignore[union-attr]
+
+    def stop(self) -> None:
+        """By their ids, gracefully; what hangs is killed."""
+        everything = [instance.master for instance in self.instances] + [self.nginx]
+        running = [process for process in everything if process is not None]
+        for process in running:
+            if process.poll() is None:
+                process.terminate()
+        for process in running:
+            try:
+                process.wait(STOPS_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                for pid in [*children(process.pid), process.pid]:
+                    os.kill(pid, signal.SIGKILL)
+                raise
+
+    def post(
+        self, body: dict[str, Any], session: requests.Session | None = None, **options: Any
+    ) -> requests.Response:
+        return (session or requests).post(f"{self.url}/ocr", json=body, timeout=90, **options)
+
+    def flask(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [str(Path(sys.prefix, "bin", "flask")), *arguments],
+            cwd=ROOT,
+            env=self.instances[0].env,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def caller(self, name: str) -> Caller:
+        return Caller(name, self.flask("users", "add", name).split()[-1])
+
+    def log(self, name: str) -> str:
+        file = self.prefix / "log" / name
+        return file.read_text() if file.exists() else ""
+
+    def records(self, username: str, condition: str = "true") -> int:
+        """How many usage records this user has, in the database that the instances share."""
+        query = f"SELECT count(*) FROM usage_records WHERE username = ? AND {condition}"  # noqa: S608
+        with closing(sqlite3.connect(self.prefix / "var" / "ocr.sqlite")) as database:
+            [[count]] = database.execute(query, [username])
+        return int(count)
+
+
+MakeGateway = Callable[..., Gateway]
+
+
+@pytest.fixture(scope="session")
+def make_gateway(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeGateway]:
+    """make_gateway(OCR_ENGINE__THREADS=2): two instances with one core each, one database, their Nginx."""
+    made: list[Gateway] = []
+
+    def make(*, instances: int = 2, **variables: object) -> Gateway:
+        prefix = tmp_path_factory.mktemp("gw")
+        common = {
+            "OCR_STATE__DATABASE_URL": f"sqlite:///{prefix}/var/ocr.sqlite",
+            "OCR_STATE__KEY_FILE": f"{prefix}/var/secret.key",
+            "OCR_ENGINE__MODELS_DIR": str(models_dir),
+            "OCR_ENGINE__CORES": "1",
+            "OCR_ENGINE__THREADS": "1",
+            "OCR_AUTH__RATE_PER_MINUTE": "100000",
+            "OCR_AUTH__RATE_BURST": "10000",
+        } | {name: str(value) for name, value in variables.items()}
+        homes = [prefix / "var" / f"web{n + 1}" for n in range(instances)]
+        gateway = Gateway(prefix, [Instance(home, common) for home in homes])
+        made.append(gateway)
+        gateway.configure()
+        gateway.start()
+        return gateway
+
+    yield make
+    for gateway in made:
+        gateway.stop()
+
+
+@pytest.fixture(scope="session")
+def gateway(make_gateway: MakeGateway) -> Gateway:
+    """One gateway for the tests that leave it as they found it."""
+    return make_gateway()
