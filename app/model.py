@@ -47,6 +47,7 @@ class OcrRequest:
     signed_fields: every field that the signature covers, as it is written in the string to sign.
     picture: the bytes that came with the request, or None where picture_url names them.
     deadline: on the monotonic clock, in seconds.
+    address: whom it came from, as far as that can be believed; empty over a Unix socket.
     """
 
     request_id: str
@@ -61,6 +62,7 @@ class OcrRequest:
     picture: bytes | None = field(default=None, repr=False)
     picture_sha256: str | None = None
     options: ReadOptions = ReadOptions()
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,16 @@ class Admission(Protocol):
         """
 
 
+class Failures(Protocol):
+    """Wrong signatures by the address they came from. An empty or a loopback one is nobody's: no limit."""
+
+    def check(self, address: str) -> None:
+        """Raises RateLimited while the address has sent too many."""
+
+    def count(self, address: str) -> None:
+        """One more."""
+
+
 class UsageLog(Protocol):
     def finish(self, record: UsageRecord) -> None:
         """Close the record that admission began, and give back what a failure must not cost.

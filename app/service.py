@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
 from app.authenticate import SignaturePolicy, authenticate, nonce_ttl_s
-from app.errors import DependencyUnavailable, OcrFailed, ServiceError
+from app.errors import DependencyUnavailable, OcrFailed, ServiceError, SignWrong
 from app.model import (
     RECOGNISED,
+    Account,
     Elapsed,
     Line,
     OcrAnswer,
@@ -22,7 +23,7 @@ from app.model import (
     ReadOptions,
     UsageRecord,
 )
-from app.ports import Accounts, Admission, Clock, Engine, Fetcher, Offload, UsageLog
+from app.ports import Accounts, Admission, Clock, Engine, Failures, Fetcher, Offload, UsageLog
 
 if TYPE_CHECKING:
     from app.picture.decode import Picture
@@ -40,6 +41,7 @@ class Decode(Protocol):
 @dataclass(frozen=True, slots=True)
 class OcrService:
     accounts: Accounts
+    failures: Failures
     admission: Admission
     usage: UsageLog
     fetcher: Fetcher
@@ -55,7 +57,7 @@ class OcrService:
         """
         started = self.clock.monotonic()
         now = self.clock.now()
-        account = authenticate(request, self.accounts, now=now, policy=self.policy)
+        account = self._authenticated(request, now)
         with self.offload.reserve(request.deadline) as place:
             ttl = nonce_ttl_s(request, now=now, policy=self.policy)
             quota = self.admission.admit(account, request, nonce_ttl_s=ttl)
@@ -65,6 +67,15 @@ class OcrService:
             elapsed = Elapsed(queue_ms, fetch_ms, reading.decode_ms, reading.ocr_ms, self._ms_since(started))
             self.usage.finish(_success(request, reading, elapsed))
         return OcrAnswer(request.request_id, reading, elapsed, quota, request.options.boxes)
+
+    def _authenticated(self, request: OcrRequest, now: float) -> Account:
+        """Whoever has sent many wrong signatures waits, before another is looked at."""
+        self.failures.check(request.address)
+        try:
+            return authenticate(request, self.accounts, now=now, policy=self.policy)
+        except SignWrong:
+            self.failures.count(request.address)
+            raise
 
     def _picture(self, request: OcrRequest) -> tuple[bytes, int]:
         if request.picture is not None:

@@ -20,6 +20,7 @@ from app.picture.decode import DecodeLimits, decode
 from app.picture.fetch import GuardedFetcher
 from app.ports import Clock, Engine, Offload
 from app.service import OcrService, Reader
+from app.state.failures import FailureLimit
 from app.state.sql import SqlStore
 from config.settings import EngineSettings, Settings
 
@@ -97,6 +98,11 @@ def build_services(settings: Settings) -> Services:
     offload = _build_offload(settings, reader, clock)
     ocr = OcrService(
         accounts=store,
+        failures=FailureLimit(
+            settings.state.key_file.with_name("failures"),
+            per_minute=settings.auth.failures_per_minute,
+            clock=clock,
+        ),
         admission=store,
         usage=store,
         fetcher=fetcher,

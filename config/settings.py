@@ -56,6 +56,9 @@ class AuthSettings(Group):
     legacy_nonce_days: PositiveInt = Field(30, description="days a nonce of the original scheme is kept")
     rate_per_minute: PositiveInt = Field(1200, description="requests a user may send a minute, on average")
     rate_burst: PositiveInt = Field(200, description="requests a user may send at once")
+    failures_per_minute: PositiveInt = Field(
+        120, description="wrong signatures a minute after which an address has to wait"
+    )
     proxies: Networks = Field(
         frozenset(),
         description="networks whose X-Forwarded-For, X-Forwarded-Proto and X-Request-ID are believed",

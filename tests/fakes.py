@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from app.errors import NonceReplayed, QuotaExhausted
+from app.errors import NonceReplayed, QuotaExhausted, RateLimited
 from app.model import Account, OcrRequest, Quota, UsageRecord
 
 
@@ -30,6 +30,21 @@ class FakeAccounts:
 
     def find(self, username: str) -> Account | None:
         return self.by_name.get(username)
+
+
+class FakeFailures:
+    """Limits nobody until told; counts by address."""
+
+    def __init__(self) -> None:
+        self.counted: Counter[str] = Counter()
+        self.refused: set[str] = set()
+
+    def check(self, address: str) -> None:
+        if address in self.refused:
+            raise RateLimited(address, retry_after=1)
+
+    def count(self, address: str) -> None:
+        self.counted[address] += 1
 
 
 class FakeAdmission:

@@ -123,6 +123,7 @@ def decode_request(
     request_id: str,
     arrived: float,
     limits: RequestLimits,
+    address: str = "",
 ) -> OcrRequest:
     """Labels, then field forms. image: the file of a multipart form. arrived: on the monotonic clock."""
     require_labels(fields if image is None else {**fields, "image": "given"})
@@ -147,6 +148,7 @@ def decode_request(
         picture=image,
         picture_sha256=body.picture_sha256,
         options=ReadOptions(body.boxes, float(body.min_score), body.side_limit, body.charset, body.orient),
+        address=address,
     )
 
 

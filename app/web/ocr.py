@@ -39,7 +39,14 @@ def blueprint(
     def recognise() -> Response:
         arrived = clock.monotonic()
         fields, image = _fields(request, limits.max_body_bytes)
-        asked = decode_request(fields, image, request_id=g.request_id, arrived=arrived, limits=limits)
+        asked = decode_request(
+            fields,
+            image,
+            request_id=g.request_id,
+            arrived=arrived,
+            limits=limits,
+            address=request.remote_addr or "",
+        )
         g.username = asked.username
         answer = service.handle(asked)
         g.outcome, g.elapsed = (RECOGNISED, ""), answer.elapsed

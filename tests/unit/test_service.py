@@ -7,12 +7,21 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from app.authenticate import SignaturePolicy, sign
-from app.errors import Busy, DependencyUnavailable, NonceReplayed, PictureUnreachable, ServiceError, SignWrong
+from app.errors import (
+    Busy,
+    DependencyUnavailable,
+    NonceReplayed,
+    PictureUnreachable,
+    RateLimited,
+    ServiceError,
+    SignWrong,
+    TimestampExpired,
+)
 from app.model import Account, Line, OcrRequest, Page, PictureInfo, Reading, ReadOptions, UsageRecord
 from app.offload import Inline
 from app.ports import Offload
 from app.service import OcrService
-from tests.fakes import FakeAccounts, FakeAdmission, FakeClock, FakeUsageLog
+from tests.fakes import FakeAccounts, FakeAdmission, FakeClock, FakeFailures, FakeUsageLog
 
 SECRET = "the secret of alice"
 READING = Reading(
@@ -62,7 +71,9 @@ class Story:
         self.fetcher = FakeFetcher(picture)
         self.read = read
         self.read_pictures: list[bytes] = []
+        self.failures = FakeFailures()
         self.service = OcrService(
+            failures=self.failures,
             accounts=FakeAccounts(Account(1, "alice", (SECRET,), quota_limit=10)),
             admission=self.admission,
             usage=self.usage,
@@ -132,6 +143,27 @@ def test_a_stranger_costs_nothing_but_the_signature() -> None:
     with pytest.raises(SignWrong):
         story.service.handle(replace(story.request(), sign="0" * 64))
     assert not (story.admission.nonces or story.fetcher.asked or story.usage.records)
+
+
+def test_wrong_signatures_count_against_their_address_and_other_failures_do_not() -> None:
+    story = Story()
+    request = replace(story.request(), address="192.0.2.1")
+    for wrong in (replace(request, sign="0" * 64), replace(request, username="nobody")):
+        with pytest.raises(SignWrong):
+            story.service.handle(wrong)
+    with pytest.raises(TimestampExpired):
+        story.service.handle(replace(request, timestamp=1))
+    story.service.handle(request)
+    assert story.failures.counted == {"192.0.2.1": 2}
+
+
+def test_an_address_over_its_limit_waits_even_with_a_good_signature() -> None:
+    story = Story()
+    story.failures.refused.add("192.0.2.1")
+    with pytest.raises(RateLimited):
+        story.service.handle(replace(story.request(), address="192.0.2.1"))
+    assert not story.admission.nonces
+    assert story.service.handle(story.request()).reading is READING
 
 
 def test_an_overload_answer_comes_before_the_nonce_is_spent() -> None:

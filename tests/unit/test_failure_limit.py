@@ -1,0 +1,98 @@
+"""Wrong signatures by address: limited, over all workers, in a table that does not grow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from app.errors import RateLimited
+from app.state.failures import FailureLimit
+from config.settings import ROOT
+from tests.fakes import FakeClock
+
+
+def limit(folder: Path, clock: FakeClock, per_minute: int = 6) -> FailureLimit:
+    return FailureLimit(folder / "var" / "failures", per_minute=per_minute, clock=clock)
+
+
+def fail(failures: FailureLimit, address: str, times: int) -> None:
+    for _ in range(times):
+        failures.check(address)
+        failures.count(address)
+
+
+def test_as_many_as_a_minute_has_and_then_one_at_a_time(tmp_path: Path) -> None:
+    clock = FakeClock()
+    failures = limit(tmp_path, clock)
+    fail(failures, "192.0.2.1", 6)
+    with pytest.raises(RateLimited) as refused:
+        failures.check("192.0.2.1")
+    assert refused.value.retry_after == 10
+    clock.advance(10)
+    fail(failures, "192.0.2.1", 1)
+    with pytest.raises(RateLimited):
+        failures.check("192.0.2.1")
+    clock.advance(60)
+    fail(failures, "192.0.2.1", 6)
+
+
+def test_other_addresses_go_on(tmp_path: Path) -> None:
+    failures = limit(tmp_path, FakeClock())
+    fail(failures, "192.0.2.1", 6)
+    for number in range(200):
+        failures.check(f"198.51.100.{number}")
+
+
+def test_an_ipv6_network_is_one_address(tmp_path: Path) -> None:
+    failures = limit(tmp_path, FakeClock())
+    for number in range(6):
+        fail(failures, f"2001:db8::{number}", 1)
+    with pytest.raises(RateLimited):
+        failures.check("2001:db8::ffff")
+    failures.check("2001:db8:0:1::1")
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1", "::1"])
+def test_nobody_in_particular_is_not_limited(tmp_path: Path, address: str) -> None:
+    fail(limit(tmp_path, FakeClock()), address, 100)
+
+
+def test_workers_share_one_table(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from tests.fakes import FakeClock\n"
+        "from tests.unit.test_failure_limit import fail, limit\n"
+        "sys.stdin.read(); fail(limit(Path(sys.argv[1]), FakeClock()), '192.0.2.1', 2)"
+    )
+    workers = [
+        subprocess.Popen([sys.executable, "-c", code, tmp_path], cwd=ROOT, stdin=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for worker in workers:
+        assert worker.stdin is not None
+        worker.stdin.close()
+        assert worker.wait(60) == 0
+    failures = limit(tmp_path, FakeClock())
+    fail(failures, "192.0.2.1", 2)
+    with pytest.raises(RateLimited):
+        failures.check("192.0.2.1")
+    assert [path.name for path in (tmp_path / "var").iterdir()] == ["failures"]
+
+
+def test_ten_thousand_addresses_take_no_more_room_and_harm_nobody(tmp_path: Path) -> None:
+    failures = limit(tmp_path, FakeClock())
+    failures.check("192.0.2.1")
+    size = (tmp_path / "var" / "failures").stat().st_size
+    for number in range(10_000):
+        for _ in range(6):
+            failures.count(f"10.0.{number // 256}.{number % 256}")
+    assert (tmp_path / "var" / "failures").stat().st_size == size < 2_000_000
+    refused = 0
+    for number in range(1000):
+        try:
+            failures.check(f"172.16.{number // 256}.{number % 256}")
+        except RateLimited:
+            refused += 1
+    assert refused < 50  # 10,000 x 2 of 131,072 slots are full: 15 %, squared
