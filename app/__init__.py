@@ -15,7 +15,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from flask import Flask
 
     from app import cli, web
-    from app.web import ocr, status
+    from app.web import multipart, ocr, status
     from app.web.codec import RequestLimits
     from app.wiring import build_services, new_request_id
     from config.settings import Settings, load_tips
@@ -37,7 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.limits.max_body_bytes + 1
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.limits.max_body_bytes
     app.config["MAX_FORM_PARTS"] = 32
-    app.request_class = ocr.OcrHttpRequest
+    app.request_class = multipart.OcrHttpRequest
     app.extensions["ocr"] = services
     web.init_app(app, new_request_id=new_request_id, tips=tips, proxies=settings.auth.proxies)
     app.register_blueprint(

@@ -68,6 +68,8 @@ def authenticate(request: OcrRequest, accounts: Accounts, *, now: float, policy:
     account = accounts.find(request.username)
     if not _signed_by(request, account) or account is None:
         raise SignWrong("unknown user" if account is None else "wrong signature")
+    if not _picture_bound(request):
+        raise SignWrong("another picture than was signed")
     if not account.enabled:
         raise UserDisabled(request.username)
     return account
@@ -134,7 +136,7 @@ def _signed_by(request: OcrRequest, account: Account | None) -> bool:
         hmac.compare_digest(given, _expected(secret, request).encode())
         for secret in (*secrets, *_NOBODY)[: len(_NOBODY)]
     ]
-    return any(matches[: len(secrets)]) and _picture_bound(request)
+    return any(matches[: len(secrets)])
 
 
 def _expected(secret: str, request: OcrRequest) -> str:
@@ -147,4 +149,4 @@ def _picture_bound(request: OcrRequest) -> bool:
     """The signature covers a sent picture by its digest alone, so the digest must be the picture's."""
     if request.picture is None:
         return True
-    return hmac.compare_digest(hashlib.sha256(request.picture).hexdigest(), request.picture_sha256 or "")
+    return hmac.compare_digest(hashlib.sha256(request.picture()).hexdigest(), request.picture_sha256 or "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -45,7 +45,8 @@ class OcrRequest:
     """One request in the terms of the contract, its field forms checked, nothing of it trusted yet.
 
     signed_fields: every field that the signature covers, as it is written in the string to sign.
-    picture: the bytes that came with the request, or None where picture_url names them.
+    picture: gives the bytes that came with the request, None where picture_url names them. They are decoded
+    at the first call, which is not made before the signature was found good; it may raise RequestMalformed.
     deadline: on the monotonic clock, in seconds.
     address: whom it came from, as far as that can be believed; empty over a Unix socket.
     """
@@ -59,7 +60,7 @@ class OcrRequest:
     signed_fields: Mapping[str, str]
     deadline: float
     picture_url: str | None = None
-    picture: bytes | None = field(default=None, repr=False)
+    picture: Callable[[], bytes] | None = field(default=None, repr=False)
     picture_sha256: str | None = None
     options: ReadOptions = ReadOptions()
     address: str = ""

@@ -79,7 +79,7 @@ class OcrService:
 
     def _picture(self, request: OcrRequest) -> tuple[bytes, int]:
         if request.picture is not None:
-            return request.picture, 0
+            return request.picture(), 0
         started = self.clock.monotonic()
         url = request.picture_url or ""
         data = self.fetcher.fetch(url, username=request.username, deadline=request.deadline)

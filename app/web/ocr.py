@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
 
 from flask import Blueprint, Request, Response, g, request
-from werkzeug.formparser import FormDataParser
 
-from app.errors import BodyTooLarge, MediaTypeUnsupported, RequestMalformed
+from app.errors import BodyTooLarge, MediaTypeUnsupported
 from app.model import RECOGNISED, Elapsed, Value
 from app.observe import Metrics, log
 from app.ports import Clock
 from app.service import OcrService
 from app.web.access import callers
-from app.web.codec import RequestLimits, decode_request, encode_answer, scan_form, scan_json
+from app.web.codec import RequestLimits, decode_request, encode_answer, scan_json
 from app.web.errors import Tips, json_answer, tip
-
-
-class StrictFormParser(FormDataParser):
-    """Werkzeug's, but a form that it cannot parse is an error and not an empty form."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options | {"silent": False})
-
-
-class OcrHttpRequest(Request):
-    form_data_parser_class = StrictFormParser
+from app.web.multipart import read_form
 
 
 def blueprint(
@@ -81,23 +69,10 @@ def _fields(incoming: Request, max_body_bytes: int) -> tuple[dict[str, Value], b
     if charset not in ("utf-8", "utf8") or encoding != "identity":
         raise MediaTypeUnsupported(f"charset {charset}, encoding {encoding}")
     if incoming.mimetype == "application/json":
-        body = incoming.get_data()
+        body = incoming.get_data(cache=False)
         if len(body) > max_body_bytes:
             raise BodyTooLarge("in chunks")
         return scan_json(body), None
     if incoming.mimetype == "multipart/form-data":
-        return _multipart(incoming)
+        return read_form(incoming)
     raise MediaTypeUnsupported(incoming.mimetype)
-
-
-def _multipart(incoming: Request) -> tuple[dict[str, Value], bytes | None]:
-    try:
-        files = incoming.files
-    except ValueError as error:
-        raise RequestMalformed(str(error)) from error
-    for name in [*incoming.form, *files]:
-        if len(incoming.form.getlist(name)) + len(files.getlist(name)) > 1:
-            raise RequestMalformed("named twice", field=name[:64])
-    if unknown := files.keys() - {"image"}:
-        raise RequestMalformed("a file of another name", field=min(unknown)[:64])
-    return scan_form(incoming.form), files["image"].read() if "image" in files else None

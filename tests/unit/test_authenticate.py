@@ -152,9 +152,18 @@ def test_a_disabled_user_is_told_so_only_after_a_good_signature() -> None:
 def test_a_sent_picture_must_have_the_signed_digest() -> None:
     digest = hashlib.sha256(b"picture").hexdigest()
     bound = {"picture_sha256": digest, "signed_fields": {"picture_sha256": digest}, "picture_url": None}
-    assert admitted(request(picture=b"picture", **bound)) is ALICE
+    assert admitted(request(picture=lambda: b"picture", **bound)) is ALICE
     with pytest.raises(SignWrong):
-        admitted(request(picture=b"another", **bound))
+        admitted(request(picture=lambda: b"another", **bound))
+
+
+def test_nobody_but_a_proven_caller_gets_a_picture_decoded() -> None:
+    def decoded() -> bytes:
+        raise AssertionError("decoded")
+
+    for asked in (request(sign="0" * 64), request(username="nobody"), request(timestamp=NOW - 301)):
+        with pytest.raises(ServiceError):
+            admitted(replace(asked, picture=decoded))
 
 
 def test_the_original_scheme_is_for_users_who_may() -> None:

@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from app.errors import PictureMissing, RequestMalformed, ServiceError, UsernameMissing
 from app.model import OcrRequest, ReadOptions
-from app.web.codec import RequestLimits, decode_request, scan_form, scan_json
+from app.web.codec import MAX_SPACE_BYTES, RequestLimits, decode_request, scan_form, scan_json
 
 LIMITS = RequestLimits(
     max_body_bytes=1, timeout_ms=30_000, min_timeout_ms=500, max_timeout_ms=60_000, max_side_limit=2560
@@ -142,7 +144,8 @@ def test_a_good_request() -> None:
 
 def test_a_sent_picture() -> None:
     asked = decode(without("picture_url") | SENT)
-    assert asked.picture == PICTURE
+    assert asked.picture is not None
+    assert asked.picture() == PICTURE
     assert "picture_base64" not in asked.signed_fields
     assert asked.signed_fields["picture_sha256"] == SENT["picture_sha256"]
 
@@ -151,7 +154,8 @@ def test_a_file_in_a_form() -> None:
     text = {name: str(value) for name, value in without("picture_url").items()}
     text |= {"picture_sha256": SENT["picture_sha256"], "boxes": "true", "orient": "true", "timeout_ms": "800"}
     asked = decode(scan_form(text), PICTURE)
-    assert asked.picture == PICTURE
+    assert asked.picture is not None
+    assert asked.picture() == PICTURE
     assert asked.timestamp == 1_800_000_000
     assert asked.options.orient
     assert asked.signed_fields == {name: value for name, value in text.items() if name != "sign"}
@@ -177,9 +181,6 @@ def test_a_file_in_a_form() -> None:
         (without("picture_url") | SENT, PICTURE, "picture_base64"),
         (without("picture_url") | {"picture_base64": SENT["picture_base64"]}, None, "picture_sha256"),
         (without("picture_url") | SENT | {"picture_sha256": "A" * 64}, None, "picture_sha256"),
-        (without("picture_url") | SENT | {"picture_base64": "no base64!"}, None, "picture_base64"),
-        (without("picture_url") | SENT | {"picture_base64": "QUJD\n"}, None, "picture_base64"),
-        (without("picture_url") | SENT | {"picture_base64": "QUI"}, None, "picture_base64"),
         (GOOD | {"picture_sha256": "0" * 64}, None, "picture_sha256"),
         (GOOD | {"boxes": "true"}, None, "boxes"),
         (GOOD | {"boxes": 1}, None, "boxes"),
@@ -202,6 +203,77 @@ def test_a_field_of_wrong_form_is_named(fields: dict[str, Any], image: bytes | N
     with pytest.raises(RequestMalformed) as caught:
         decode(fields, image)
     assert caught.value.field == field
+
+
+@pytest.mark.parametrize("text", ["no base64!", "QUJD\n", "QUI", "\\u0051UJD", "签名"])
+def test_base64_is_not_looked_at_before_somebody_asks_for_the_picture(text: str) -> None:
+    asked = decode(without("picture_url") | SENT | {"picture_base64": text})
+    assert asked.picture is not None
+    with pytest.raises(RequestMalformed) as caught:
+        asked.picture()
+    assert caught.value.field == "picture_base64"
+
+
+def test_slashes_may_be_written_as_php_writes_them() -> None:
+    picture = b"\xff" * 6
+    sent = {"picture_base64": base64.b64encode(picture).decode(), "picture_sha256": "0" * 64}
+    body = json.dumps(without("picture_url") | sent).replace("/", "\\/")
+    asked = decode(scan_json(body.encode()))
+    assert asked.picture is not None
+    assert asked.picture() == picture
+
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b" " * 14 * MIB,
+        b'{"nonce":' + b" " * 14 * MIB,
+        b'{"nonce": "a"' + b"\n" * 14 * MIB + b"}",
+        b'{"nonce": "' + b"a" * 14 * MIB + b'"}',
+        b'{"nonce": "' + b"\\/" * 7 * MIB + b'"}',
+        b'{"nonce": ' + b"9" * 14 * MIB + b"}",
+        b'{"picture_base64": "' + b"A" * 14 * MIB,
+        b'{"picture_base64": "' + b"\\/" * 7 * MIB + b'"',
+        b'{"picture_base64": "' + b"\xff" * 14 * MIB + b'"}',
+        b'{"picture_base64": "' + "签".encode() * 4 * MIB + b'", }',
+    ],
+    ids=lambda body: repr(body[:30]),
+)
+def test_megabytes_that_nobody_signed_cost_no_more_than_a_copy(body: bytes) -> None:
+    """Against what it takes to write down as many bytes, since machines differ."""
+    copy = min(timed(lambda: bytes(bytearray(body))) for _ in range(5))
+
+    def refused() -> None:
+        with pytest.raises(ServiceError):
+            scan_json(body)
+
+    assert min(timed(refused) for _ in range(5)) < 0.005 + 10 * copy
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.thread_time()
+    work()
+    return time.thread_time() - started
+
+
+@pytest.mark.parametrize(("spaces", "good"), [(MAX_SPACE_BYTES, True), (MAX_SPACE_BYTES + 1, False)])
+def test_white_space_between_tokens_is_bounded(spaces: int, good: bool) -> None:
+    for body in (
+        '{~"nonce": "a"}',
+        '{"nonce"~: "a"}',
+        '{"nonce":~"a"}',
+        '{"nonce": "a"~}',
+        '{"nonce": "a"}~',
+    ):
+        data = body.replace("~", " " * spaces).encode()
+        if good:
+            assert scan_json(data) == {"nonce": "a"}
+        else:
+            with pytest.raises(RequestMalformed):
+                scan_json(data)
 
 
 def test_labels_come_before_forms() -> None:

@@ -1,0 +1,63 @@
+"""The same fields as multipart/form-data, with the picture as a file: Werkzeug's parser, in bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Request
+from werkzeug.formparser import FormDataParser
+
+from app.errors import RequestMalformed
+from app.model import Value
+from app.web.codec import MAX_FIELDS, scan_form
+
+MAX_HEAD_BYTES = 8 * 1024
+"""Of a part, and of what stands before the first one."""
+
+MAX_BOUNDARY_CHARS = 70  # RFC 2046, section 5.1.1
+
+
+class StrictFormParser(FormDataParser):
+    """Werkzeug's, but a form that it cannot parse is an error and not an empty form."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options | {"silent": False})
+
+
+class OcrHttpRequest(Request):
+    form_data_parser_class = StrictFormParser
+
+
+def read_form(incoming: Request) -> tuple[dict[str, Value], bytes | None]:
+    """The fields, and the file named `image`. Raises RequestMalformed."""
+    check_parts(incoming.get_data(), incoming.mimetype_params.get("boundary", ""))
+    try:
+        files = incoming.files
+    except ValueError as error:
+        raise RequestMalformed(str(error)) from error
+    for name in [*incoming.form, *files]:
+        if len(incoming.form.getlist(name)) + len(files.getlist(name)) > 1:
+            raise RequestMalformed("named twice", field=name[:64])
+    if unknown := files.keys() - {"image"}:
+        raise RequestMalformed("a file of another name", field=min(unknown)[:64])
+    return scan_form(incoming.form), files["image"].read() if "image" in files else None
+
+
+def check_parts(body: bytes, boundary: str) -> None:
+    """Raise RequestMalformed where Werkzeug would work for seconds: it reads what stands before the first
+    part, and the head of each, line by line and without a limit.
+    """
+    if not 0 < len(boundary) <= MAX_BOUNDARY_CHARS:
+        raise RequestMalformed("no boundary, or a long one")
+    line = b"--" + boundary.encode("latin-1", "replace")
+    at = body.find(line, 0, MAX_HEAD_BYTES) if b"\r" + line not in body else -1
+    for _ in range(MAX_FIELDS + 1):
+        if at < 0:
+            break
+        if body.startswith(b"--", at + len(line)):
+            return
+        head_end = body.find(b"\r\n\r\n", at, at + MAX_HEAD_BYTES)
+        if head_end < 0:
+            break
+        at = body.find(b"\n" + line, head_end + 3) + 1 or -1
+    raise RequestMalformed("parts that are too many, have long heads or no end")
