@@ -20,9 +20,10 @@ from app.picture.decode import DecodeLimits, decode
 from app.picture.fetch import GuardedFetcher
 from app.ports import Clock, Engine, Offload
 from app.service import OcrService, Reader
+from app.state.database import Database
 from app.state.failures import FailureLimit
 from app.state.sql import SqlStore
-from config.settings import EngineSettings, Settings
+from config.settings import EngineSettings, Settings, StateSettings
 
 # samples.draw.numbered(2468), and its text.
 SELF_TEST = Path(__file__).parent / "ocr" / "self_test.png"
@@ -83,9 +84,8 @@ def build_services(settings: Settings) -> Services:
     configure_logging(settings.log.file, settings.log.level)
     clock = SystemClock()
     store = SqlStore(
-        database_url=settings.state.database_url,
+        build_database(settings.state),
         key_file=settings.state.key_file,
-        busy_timeout_ms=settings.state.busy_timeout_ms,
         rate_per_minute=settings.auth.rate_per_minute,
         rate_burst=settings.auth.rate_burst,
         abandoned_after_s=settings.limits.max_timeout_ms / 1000 + settings.engine.read_limit_s,
@@ -113,6 +113,15 @@ def build_services(settings: Settings) -> Services:
         ),
     )
     return Services(settings, clock, store, fetcher, offload, ocr, reader, Metrics())
+
+
+def build_database(settings: StateSettings) -> Database:
+    return Database(
+        settings.database_url,
+        busy_timeout_ms=settings.busy_timeout_ms,
+        mysql_timeout_s=settings.mysql_timeout_s,
+        mysql_connections=settings.mysql_connections,
+    )
 
 
 def build_reader(settings: Settings, clock: Clock) -> Reader:

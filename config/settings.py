@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
@@ -152,20 +153,38 @@ class EngineSettings(Group):
 
 
 class StateSettings(Group):
+    model_config = ConfigDict(hide_input_in_errors=True)  # it may be a URL with its password
+
     database_url: str = Field(
-        f"sqlite:///{HOME}/var/ocr.sqlite", description="SQLAlchemy URL; SQLite for now"
+        f"sqlite:///{HOME}/var/ocr.sqlite",
+        description="sqlite:///PATH, or mysql+pymysql://USER:PASSWORD@HOST/DATABASE",
     )
     key_file: Path = Field(HOME / "var" / "secret.key", description="key that encrypts secrets at rest")
     busy_timeout_ms: PositiveInt = Field(1000, description="milliseconds to wait for another writer")
+    mysql_timeout_s: PositiveFloat = Field(
+        3, description="seconds that MySQL may take to be connected, or to answer"
+    )
+    mysql_connections: PositiveInt = Field(10, description="connections to MySQL that a worker holds at most")
 
     @field_validator("database_url")
     @classmethod
-    def only_sqlite(cls, url: str) -> str:
-        if not url.startswith("sqlite:///") or url == "sqlite:///" or ":memory:" in url:
+    def shared_by_the_workers(cls, url: str) -> str:
+        """SQLAlchemy knows more kinds; these two are tested, and hold what the workers must share."""
+        if url.startswith("mysql+pymysql://"):
+            if len(urlsplit(url).path) < 2:
+                raise ValueError("names no database: mysql+pymysql://USER:PASSWORD@HOST/DATABASE")
+        elif not url.startswith("sqlite:///") or url == "sqlite:///" or ":memory:" in url:
             raise ValueError(
-                "must be sqlite:///PATH: a database in memory would not be shared by the workers"
+                "must be sqlite:///PATH or mysql+pymysql://USER:PASSWORD@HOST/DATABASE; "
+                "a database in memory would not be shared by the workers"
             )
         return url
+
+    @model_validator(mode="after")
+    def waiting_for_a_lock_is_no_silence(self) -> Self:
+        if self.mysql_timeout_s <= self.busy_timeout_ms / 1000:
+            raise ValueError("mysql_timeout_s must be longer than busy_timeout_ms")
+        return self
 
 
 class LogSettings(Group):

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from app.ocr import models
 from config.settings import Settings
+from tests.servers import MySqlServer, RedisServer
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +17,25 @@ def models_dir() -> Path:
     if len(models.installed(folder)) < len(models.SOURCES):
         models.pull(folder, print)
     return folder
+
+
+@pytest.fixture(scope="session")
+def mysql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MySqlServer]:
+    """One for all tests; whoever uses it empties its tables first."""
+    server = MySqlServer(tmp_path_factory.mktemp("mysql"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """One for all tests; whoever uses it empties it first."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()

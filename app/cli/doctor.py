@@ -28,7 +28,7 @@ def checks(services: Services) -> Iterator[Check]:
         "the engine reads its built-in picture",
         lambda: f"({build_reader(settings, services.clock).engine.runtime})",
     )
-    yield _attempt(f"the database answers ({settings.state.database_url})", services.store.ping)
+    yield _attempt(f"the database answers ({services.store.shown})", services.store.ping)
     yield _key_is_private(settings.state.key_file)
     yield _attempt(f"downloads from our own {settings.bind} are refused", services.check_guard)
     for folder in (Path(settings.log.file).parent, settings.state.key_file.parent):

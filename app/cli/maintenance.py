@@ -41,7 +41,7 @@ db_group = AppGroup("db", help="The database.")
 def init() -> None:
     """Make the database, its tables and the key file, as far as they are missing."""
     services().store.create()
-    click.echo(f"Ready: {services().settings.state.database_url}")
+    click.echo(f"Ready: {services().store.shown}")
 
 
 @click.command("doctor")

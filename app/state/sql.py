@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
 
 from app.errors import NonceReplayed, OcrFailed, QuotaExhausted, UserDisabled
 from app.model import Account, OcrRequest, Quota, UsageRecord
 from app.ports import Clock
 from app.state.database import Database
+from app.state.quota import charge
 from app.state.rate import Rate
+from app.state.records import columns
 from app.state.secrets import SecretBox
 from app.state.tables import metadata, nonces, usage_records, user_secrets, users
 from app.state.users import UserDirectory
@@ -36,19 +38,19 @@ class SqlStore:
 
     def __init__(
         self,
+        database: Database,
         *,
-        database_url: str,
         key_file: Path,
-        busy_timeout_ms: int,
         clock: Clock,
         rate_per_minute: int,
         rate_burst: int,
         abandoned_after_s: float,
     ) -> None:
-        self._database = Database(database_url, busy_timeout_ms=busy_timeout_ms)
+        self.database = database
+        self.shown = database.shown  # its URL, without a password
         self._box = SecretBox(key_file)
         self._rate = Rate(per_minute=rate_per_minute, burst=rate_burst)
-        self.users = UserDirectory(self._database, self._box, clock)
+        self.users = UserDirectory(self.database, self._box, clock)
         self._clock = clock
         self._abandoned_after_ms = math.ceil(abandoned_after_s * 1000)
 
@@ -58,26 +60,28 @@ class SqlStore:
         Any number of processes may do so at once: the write lock makes one of them the first.
         """
         self._box.load()
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             metadata.create_all(connection)
 
     def ping(self) -> None:
         """One cheap read of the file. Raises DependencyUnavailable."""
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             connection.execute(select(users.c.id).limit(1))
 
     def close(self) -> None:
-        self._database.close()
+        self.database.close()
 
     def find(self, username: str) -> Account | None:
         """As ports.Accounts. Raises DependencyUnavailable, also where a secret's key is lost."""
+        if not username.isascii():  # MySQL will not compare it with a column of ASCII
+            return None
         query = (
             select(users, user_secrets.c.secret)
             .outerjoin(user_secrets, user_secrets.c.user_id == users.c.id)
             .where(users.c.username == username)
             .order_by(user_secrets.c.id.desc())  # a rotation leaves no more than two
         )
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             rows = connection.execute(query).all()
         if not rows or rows[0].username != username:  # MySQL takes `alice ` for `alice` even so
             return None
@@ -99,7 +103,7 @@ class SqlStore:
         body may be sent again later.
         """
         now = self._now_ms()
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             row = select(users).where(users.c.id == account.user_id).with_for_update()
             user = connection.execute(row).one_or_none()
             if user is None or not user.enabled:
@@ -121,35 +125,35 @@ class SqlStore:
         recognised picture is then charged again, even beyond the limit, since the caller gets its answer.
         """
         this = usage_records.c.request_id == record.request_id
-        with self._database.write() as connection:
+        with self.database.write() as connection:
             begun = connection.execute(select(usage_records).where(this).with_for_update()).one_or_none()
             if begun is None:
                 raise LookupError(f"no usage record was begun for {record.request_id}")
             if begun.finished_at is not None:
                 return
-            values = _columns(record) | {"finished_at": self._now_ms()}
+            values = columns(record) | {"charged": record.charged, "finished_at": self._now_ms()}
             connection.execute(update(usage_records).where(this).values(values))
-            _charge(connection, begun.user_id, int(record.charged) - int(begun.charged))
+            charge(connection, begun.user_id, int(record.charged) - int(begun.charged))
 
     def tail(self, count: int) -> list[Mapping[str, Any]]:
         """The newest usage records, newest first: the columns of usage_records by name."""
         query = select(usage_records).order_by(usage_records.c.started_at.desc()).limit(count)
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def sweep(self) -> int:
         """Close the records that were lost with their worker, forget expired nonces; how many were closed."""
         now = self._now_ms()
-        with self._database.read() as connection:
+        with self.database.read() as connection:
             losers = connection.scalars(
                 select(usage_records.c.user_id).where(self._lost(now)).distinct()
             ).all()
         closed = 0
         for user_id in losers:
-            with self._database.write() as connection:
+            with self.database.write() as connection:
                 closed += self._close_lost(connection, user_id, now)
         while True:
-            with self._database.write() as connection:
+            with self.database.write() as connection:
                 if _purge_nonces(connection, now, PURGED_PER_SWEEP) < PURGED_PER_SWEEP:
                     return closed
 
@@ -158,10 +162,17 @@ class SqlStore:
         return and_(running, usage_records.c.started_at < now - self._abandoned_after_ms)
 
     def _close_lost(self, connection: Connection, user_id: int, now: int) -> int:
-        """finished_at stays NULL: nobody has reported, so a late report still counts."""
-        lost = update(usage_records).where(usage_records.c.user_id == user_id, self._lost(now))
-        closed = connection.execute(lost.values(status_code=OcrFailed.status_code, charged=False)).rowcount
-        _charge(connection, user_id, -closed)
+        """finished_at stays NULL: nobody has reported, so a late report still counts.
+
+        Looked for without a lock, so as not to wait for those who end other records of this user.
+        """
+        mine = select(usage_records.c.request_id).where(usage_records.c.user_id == user_id, self._lost(now))
+        lost = connection.scalars(mine).all()
+        if not lost:
+            return 0
+        closing = update(usage_records).where(usage_records.c.request_id.in_(lost), self._lost(now))
+        closed = connection.execute(closing.values(status_code=OcrFailed.status_code, charged=False)).rowcount
+        charge(connection, user_id, -closed)
         return closed
 
     def _now_ms(self) -> int:
@@ -204,36 +215,11 @@ def _begin_record(connection: Connection, user_id: int, request: OcrRequest, now
 
 
 def _purge_nonces(connection: Connection, now: int, at_most: int, *condition: ColumnElement[bool]) -> int:
-    """Read, then delete, since MySQL has no LIMIT in the subquery of an IN. Returns how many there were."""
-    key = (nonces.c.user_id, nonces.c.nonce)
-    query = select(*key).where(nonces.c.expires_at <= now, *condition)
-    expired = connection.execute(query.limit(at_most)).all()
-    if expired:
-        connection.execute(delete(nonces).where(tuple_(*key).in_([tuple(row) for row in expired])))
-    return len(expired)
-
-
-def _charge(connection: Connection, user_id: int, times: int) -> None:
-    if times:
-        mine = update(users).where(users.c.id == user_id)
-        connection.execute(mine.values(quota_used=users.c.quota_used + times))
-
-
-def _columns(record: UsageRecord) -> dict[str, object]:
-    """A finished record as its row; the text that was read is not kept."""
-    picture, elapsed = record.picture, record.elapsed
-    return {
-        "status_code": record.status_code,
-        "charged": record.charged,
-        "picture_sha256": picture and picture.sha256,
-        "picture_width": picture and picture.width,
-        "picture_height": picture and picture.height,
-        "picture_format": picture and picture.format,
-        "line_count": record.lines,
-        "character_count": record.characters,
-        "queue_ms": elapsed.queue,
-        "fetch_ms": elapsed.fetch,
-        "decode_ms": elapsed.decode,
-        "ocr_ms": elapsed.ocr,
-        "total_ms": elapsed.total,
-    }
+    """Read, then delete by key, so that MySQL locks no other rows. Returns how many there were."""
+    query = select(nonces.c.user_id, nonces.c.nonce).where(nonces.c.expires_at <= now, *condition)
+    expired: dict[int, list[str]] = {}
+    for user_id, nonce in connection.execute(query.limit(at_most)):
+        expired.setdefault(user_id, []).append(nonce)
+    for user_id, names in expired.items():
+        connection.execute(delete(nonces).where(nonces.c.user_id == user_id, nonces.c.nonce.in_(names)))
+    return sum(map(len, expired.values()))

@@ -7,16 +7,51 @@ default, and MySQL is asked for it, since by its own default `Alice` and `alice`
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+)
 from sqlalchemy.dialects import mysql
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import BINARY, TypeDecorator, TypeEngine
 
 metadata = MetaData()
+
+_MYSQL: dict[str, Any] = {
+    "mysql_engine": "InnoDB",
+    "mysql_charset": "utf8mb4",
+    "mysql_collate": "utf8mb4_bin",
+}
 
 
 def _ascii(length: int) -> TypeEngine[str]:
     exact = mysql.VARCHAR(length, charset="ascii", collation="ascii_bin")
     return String(length).with_variant(exact, "mysql")
+
+
+class RequestId(TypeDecorator[str]):
+    """A request id: 32 hex digits; in MySQL the 16 bytes that they stand for."""
+
+    impl = String
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(BINARY(16) if dialect.name == "mysql" else String(64))
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> Any:
+        return bytes.fromhex(value) if value is not None and dialect.name == "mysql" else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> str | None:
+        return value.hex() if isinstance(value, bytes) else value
 
 
 def _of_user(*, primary_key: bool = False) -> Column[int]:
@@ -38,6 +73,7 @@ users = Table(
         "rate_tat_us", BigInteger, nullable=False
     ),  # theoretical arrival time; microseconds, for its fractions
     Column("created_at", BigInteger, nullable=False),
+    **_MYSQL,
     sqlite_autoincrement=True,  # an id is never given twice: usage records outlive their user
 )
 
@@ -49,6 +85,7 @@ user_secrets = Table(
     Column("secret", _ascii(512), nullable=False),  # encrypted
     Column("created_at", BigInteger, nullable=False),
     Index("ix_user_secrets_user", "user_id"),
+    **_MYSQL,
     sqlite_autoincrement=True,
 )
 
@@ -57,15 +94,16 @@ nonces = Table(
     metadata,
     _of_user(primary_key=True),
     Column("nonce", _ascii(64), primary_key=True),
-    Column("request_id", _ascii(64), nullable=False),
+    Column("request_id", RequestId, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Index("ix_nonces_expiry", "user_id", "expires_at"),  # to purge a user's expired ones
+    **_MYSQL,
 )
 
 usage_records = Table(
     "usage_records",
     metadata,
-    Column("request_id", _ascii(64), primary_key=True),
+    Column("request_id", RequestId, primary_key=True),
     Column("user_id", Integer, nullable=False),  # no foreign key: see users
     Column("username", _ascii(64), nullable=False),
     Column("started_at", BigInteger, nullable=False),
@@ -85,4 +123,5 @@ usage_records = Table(
     Column("total_ms", Integer),
     Index("ix_usage_running", "status_code", "started_at"),  # the few that run, to find those that were lost
     Index("ix_usage_newest", "started_at"),  # tail
+    **_MYSQL,
 )

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.state.sql import SqlStore
 from tests.contract.state import State, fake_state, sql_state, sql_store
 from tests.fakes import FakeClock
+from tests.servers import MySqlServer
+
+MakeStore = Callable[..., SqlStore]
 
 
 @pytest.fixture
@@ -15,15 +19,54 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+@pytest.fixture(params=["sqlite", "mysql"])
+def backend(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
 @pytest.fixture
-def store(tmp_path: Path, clock: FakeClock) -> Iterator[SqlStore]:
+def database_url(request: pytest.FixtureRequest, backend: str, tmp_path: Path) -> str:
+    return empty_database(request, backend, tmp_path)
+
+
+@pytest.fixture
+def make_store(database_url: str, tmp_path: Path, clock: FakeClock) -> Iterator[MakeStore]:
+    """Another store on the same database: make_store(rate_burst=3)."""
+    made = []
+
+    def make(**changes: Any) -> SqlStore:
+        store = sql_store(tmp_path, clock, **{"database_url": database_url} | changes)
+        made.append(store)
+        return store
+
+    yield make
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def store(make_store: MakeStore) -> SqlStore:
     """The SQL store on its own, for what the operator does and what the fakes leave out."""
-    store = sql_store(tmp_path, clock)
+    store = make_store()
     store.create()
-    yield store
+    return store
+
+
+@pytest.fixture(params=["sqlite", "mysql", "fake"])
+def state(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[State]:
+    if request.param == "fake":
+        yield fake_state()
+        return
+    store = sql_store(tmp_path, clock, database_url=empty_database(request, request.param, tmp_path))
+    store.create()
+    yield sql_state(store)
     store.close()
 
 
-@pytest.fixture(params=["sqlite", "fake"])
-def state(request: pytest.FixtureRequest) -> State:
-    return fake_state() if request.param == "fake" else sql_state(request.getfixturevalue("store"))
+def empty_database(request: pytest.FixtureRequest, backend: str, folder: Path) -> str:
+    if backend == "sqlite":
+        return f"sqlite:///{folder}/var/ocr.sqlite"
+    server: MySqlServer = request.getfixturevalue("mysql_server")
+    server.empty_tables()
+    return server.url

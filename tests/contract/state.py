@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from app.model import Account, OcrRequest
 from app.ports import Accounts, Admission, Clock, UsageLog
+from app.state.database import Database
 from app.state.sql import SqlStore
 from tests.fakes import FakeAccounts, FakeAdmission, FakeUsageLog
 
@@ -44,16 +46,30 @@ def fake_state() -> State:
     return State(accounts, admission, FakeUsageLog(admission), add_user, admission.used.__getitem__)
 
 
-def sql_store(folder: Path, clock: Clock, **changes: Any) -> SqlStore:
+def sql_store(
+    folder: Path,
+    clock: Clock,
+    *,
+    database_url: str,
+    busy_timeout_ms: int = 20_000,
+    mysql_timeout_s: float = 30,
+    mysql_connections: int = 10,
+    **changes: Any,
+) -> SqlStore:
+    """Patient by default: the machine that runs the tests may be slow."""
     settings: dict[str, Any] = {
-        "database_url": f"sqlite:///{folder}/var/ocr.sqlite",
         "key_file": folder / "var" / "secret.key",
-        "busy_timeout_ms": 20_000,  # the machine that runs the tests may be slow
         "rate_per_minute": 60,
         "rate_burst": 100,
         "abandoned_after_s": 120,
     }
-    return SqlStore(**settings | changes, clock=clock)
+    database = Database(
+        database_url,
+        busy_timeout_ms=busy_timeout_ms,
+        mysql_timeout_s=mysql_timeout_s,
+        mysql_connections=mysql_connections,
+    )
+    return SqlStore(database, **settings | changes, clock=clock)
 
 
 def used(store: SqlStore, username: str = "alice") -> int:
@@ -63,9 +79,14 @@ def used(store: SqlStore, username: str = "alice") -> int:
     return counter
 
 
+def id_of(name: str) -> str:
+    """A request id that tests can name."""
+    return uuid5(NAMESPACE_OID, name).hex
+
+
 def ocr_request(nonce: str = "nonce-0001", *, request_id: str = "") -> OcrRequest:
     return OcrRequest(
-        request_id=request_id or f"id of {nonce}",
+        request_id=id_of(request_id or nonce),
         username="alice",
         nonce=nonce,
         sign="",

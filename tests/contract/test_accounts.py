@@ -6,6 +6,7 @@ import os
 import sqlite3
 import stat
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from cryptography.fernet import Fernet
@@ -13,8 +14,12 @@ from cryptography.fernet import Fernet
 from app.errors import DependencyUnavailable
 from app.state.sql import SqlStore
 from app.state.users import DuplicateUser, UnknownUser
+from tests.contract.conftest import MakeStore
 from tests.contract.state import State, sql_store
 from tests.fakes import FakeClock
+from tests.servers import MySqlServer
+
+only_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
 
 def test_finds_the_user_with_its_secret(state: State) -> None:
@@ -119,6 +124,7 @@ def test_lists_the_users_by_name(store: SqlStore, clock: FakeClock) -> None:
     assert alice.created_at == clock.now() * 1000
 
 
+@only_sqlite
 def test_no_secret_lies_in_the_files(store: SqlStore, tmp_path: Path) -> None:
     secrets = [store.users.add("alice"), store.users.rotate_secret("alice")]
 
@@ -128,6 +134,7 @@ def test_no_secret_lies_in_the_files(store: SqlStore, tmp_path: Path) -> None:
     assert not [secret for secret in secrets if secret.encode() in stored]
 
 
+@only_sqlite
 def test_nobody_else_can_read_the_files(store: SqlStore, tmp_path: Path) -> None:
     store.users.add("alice")
 
@@ -136,43 +143,41 @@ def test_nobody_else_can_read_the_files(store: SqlStore, tmp_path: Path) -> None
     assert modes == dict.fromkeys(["ocr.sqlite", "ocr.sqlite-wal", "ocr.sqlite-shm", "secret.key"], 0o600)
 
 
-def test_a_lost_key_is_named_and_blames_no_caller(store: SqlStore, tmp_path: Path, clock: FakeClock) -> None:
+def test_a_lost_key_is_named_and_blames_no_caller(
+    store: SqlStore, make_store: MakeStore, tmp_path: Path
+) -> None:
     store.users.add("alice")
     (tmp_path / "var" / "secret.key").unlink()
-    with_another_key = sql_store(tmp_path, clock)
+    with_another_key = make_store()
 
     with pytest.raises(DependencyUnavailable, match=r"var/secret\.key.*put that key back"):
         with_another_key.find("alice")
-    with_another_key.close()
 
 
-def test_rotation_helps_where_the_key_is_lost(store: SqlStore, tmp_path: Path, clock: FakeClock) -> None:
+def test_rotation_helps_where_the_key_is_lost(store: SqlStore, make_store: MakeStore, tmp_path: Path) -> None:
     store.users.add("alice")
     (tmp_path / "var" / "secret.key").unlink()
-    with_another_key = sql_store(tmp_path, clock)
+    with_another_key = make_store()
     secret = with_another_key.users.rotate_secret("alice")
 
     account = with_another_key.find("alice")
     assert account is not None
     assert account.secrets == (secret,)
-    with_another_key.close()
 
 
-def test_rotation_ends_the_use_of_an_old_key(store: SqlStore, tmp_path: Path, clock: FakeClock) -> None:
+def test_rotation_ends_the_use_of_an_old_key(store: SqlStore, make_store: MakeStore, tmp_path: Path) -> None:
     first = store.users.add("alice")
     key_file = tmp_path / "var" / "secret.key"
     new_key = Fernet.generate_key() + b"\n"
     key_file.write_bytes(new_key + key_file.read_bytes())
-    with_both_keys = sql_store(tmp_path, clock)
+    with_both_keys = make_store()
     second = with_both_keys.users.rotate_secret("alice")
     key_file.write_bytes(new_key)
-    with_the_new_key = sql_store(tmp_path, clock)
+    with_the_new_key = make_store()
 
     account = with_the_new_key.find("alice")
     assert account is not None
     assert account.secrets == (second, first)
-    with_both_keys.close()
-    with_the_new_key.close()
 
 
 def test_creating_again_changes_nothing(store: SqlStore) -> None:
@@ -184,30 +189,44 @@ def test_creating_again_changes_nothing(store: SqlStore) -> None:
     assert account.secrets == (secret,)
 
 
-def test_nothing_is_opened_until_it_is_used(tmp_path: Path, clock: FakeClock) -> None:
-    sql_store(tmp_path, clock)
+@only_sqlite
+def test_nothing_is_opened_until_it_is_used(make_store: MakeStore, tmp_path: Path) -> None:
+    make_store()
 
     assert os.listdir(tmp_path) == []
 
 
-def test_ping_tells_a_good_database_from_a_bad_one(store: SqlStore, tmp_path: Path, clock: FakeClock) -> None:
+def test_ping_tells_a_good_database_from_a_bad_one(store: SqlStore) -> None:
     store.ping()
 
-    without_tables = sql_store(tmp_path / "new", clock)
-    with pytest.raises(DependencyUnavailable, match="no such table"):
-        without_tables.ping()
-    without_tables.close()
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("sqlite:///{folder}/new/ocr.sqlite", "no such table"),
+        ("sqlite:///{folder}/text", "not a database"),
+        ("sqlite:///{folder}/text/ocr.sqlite", "File exists"),
+        ("mysql+pymysql://ocr:wrong@127.0.0.1:{port}/ocr", "Access denied"),
+        ("mysql+pymysql://ocr:right@127.0.0.1:{port}/another", "Access denied"),
+        ("mysql+pymysql://ocr:right@127.0.0.1:1/ocr", "refused"),
+        ("mysql+pymysql://ocr:right@no-such-host.invalid/ocr", "Can't connect"),
+    ],
+)
+def test_ping_names_what_is_bad(
+    tmp_path: Path, clock: FakeClock, mysql_server: MySqlServer, url: str, said: str
+) -> None:
     (tmp_path / "text").write_text("not a database" * 100)
-    not_a_database = sql_store(tmp_path, clock, database_url=f"sqlite:///{tmp_path}/text")
-    with pytest.raises(DependencyUnavailable, match="not a database"):
-        not_a_database.ping()
+    password = quote(mysql_server.PASSWORD, safe="")
+    url = url.format(folder=tmp_path, port=mysql_server.port).replace("right", password)
+    store = sql_store(tmp_path, clock, database_url=url)
 
-    in_a_file = sql_store(tmp_path, clock, database_url=f"sqlite:///{tmp_path}/text/ocr.sqlite")
-    with pytest.raises(DependencyUnavailable):
-        in_a_file.ping()
+    with pytest.raises(DependencyUnavailable, match=said) as refused:
+        store.ping()
+    assert password not in str(refused.value)
+    store.close()
 
 
+@only_sqlite
 def test_users_are_found_while_another_process_writes(store: SqlStore, tmp_path: Path) -> None:
     store.users.add("alice")
     other = sqlite3.connect(tmp_path / "var" / "ocr.sqlite", isolation_level=None)

@@ -15,6 +15,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import pytest
+from sqlalchemy import func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import (
@@ -27,8 +28,12 @@ from app.errors import (
 )
 from app.model import RECOGNISED, Quota, UsageRecord
 from app.state.sql import SqlStore
-from tests.contract.state import State, ocr_request, sql_store, used
+from app.state.tables import metadata, nonces
+from tests.contract.conftest import MakeStore
+from tests.contract.state import State, id_of, ocr_request, sql_store, used
 from tests.fakes import FakeClock
+
+only_sqlite = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)
 
 ROOT = Path(__file__).parents[2]
 PROCESSES, THREADS = 5, 10
@@ -40,11 +45,9 @@ def admit(store: SqlStore, nonce: str = "nonce-0001", *, ttl: float = 60, reques
     return store.admit(account, ocr_request(nonce, request_id=request_id), nonce_ttl_s=ttl)
 
 
-def row_count(folder: Path, table: str) -> int:
-    connection = sqlite3.connect(folder / "var" / "ocr.sqlite")
-    rows = connection.execute(f"SELECT 1 FROM {table}").fetchall()  # noqa: S608
-    connection.close()
-    return len(rows)
+def row_count(store: SqlStore, table: str) -> int:
+    with store.database.read() as connection:
+        return connection.scalar(select(func.count()).select_from(metadata.tables[table])) or 0
 
 
 def test_tells_what_is_left(state: State) -> None:
@@ -108,7 +111,7 @@ def test_a_nonce_may_come_again_once_expired(store: SqlStore, clock: FakeClock, 
     clock.advance(0.25)
     admit(store, request_id="another")
 
-    assert row_count(tmp_path, "nonces") == 1
+    assert row_count(store, "nonces") == 1
 
 
 def test_expired_nonces_are_forgotten_a_few_at_a_time(
@@ -122,7 +125,7 @@ def test_expired_nonces_are_forgotten_a_few_at_a_time(
     left = []
     for number in range(4):
         admit(store, f"later-{number}", ttl=10)
-        left.append(row_count(tmp_path, "nonces"))
+        left.append(row_count(store, "nonces"))
 
     assert left == [20 + 1 - 8, 20 + 2 - 16, 3, 4]
 
@@ -130,19 +133,16 @@ def test_expired_nonces_are_forgotten_a_few_at_a_time(
 def test_the_sweep_forgets_all_expired_nonces(store: SqlStore, clock: FakeClock, tmp_path: Path) -> None:
     store.users.add("alice")
     admit(store, ttl=1000)
-    rows = [(1, f"nonce-{number}", "id", 1) for number in range(2500)]
-    with sqlite3.connect(tmp_path / "var" / "ocr.sqlite") as connection:
-        connection.executemany(
-            "INSERT INTO nonces (user_id, nonce, request_id, expires_at) VALUES (?, ?, ?, ?)", rows
-        )
-    connection.close()
+    expired = {"user_id": 1, "request_id": id_of("expired"), "expires_at": 1}
+    with store.database.write() as connection:
+        connection.execute(insert(nonces), [{"nonce": f"nonce-{number}"} | expired for number in range(2500)])
     store.sweep()
 
-    assert row_count(tmp_path, "nonces") == 1
+    assert row_count(store, "nonces") == 1
 
 
-def test_rate_lets_a_burst_in_and_then_one_an_interval(tmp_path: Path, clock: FakeClock) -> None:
-    store = sql_store(tmp_path, clock, rate_per_minute=7, rate_burst=3)
+def test_rate_lets_a_burst_in_and_then_one_an_interval(make_store: MakeStore, clock: FakeClock) -> None:
+    store = make_store(rate_per_minute=7, rate_burst=3)
     store.create()
     store.users.add("alice")
     for number in range(3):
@@ -161,11 +161,12 @@ def test_rate_lets_a_burst_in_and_then_one_an_interval(tmp_path: Path, clock: Fa
     admit(store, "too-early")  # its nonce was not spent by the refusals
     with pytest.raises(RateLimited):
         admit(store, "next")
-    store.close()
 
 
-def test_rate_forgets_what_lies_ahead_when_the_clock_is_set_back(tmp_path: Path, clock: FakeClock) -> None:
-    store = sql_store(tmp_path, clock, rate_per_minute=60, rate_burst=1)
+def test_rate_forgets_what_lies_ahead_when_the_clock_is_set_back(
+    make_store: MakeStore, clock: FakeClock
+) -> None:
+    store = make_store(rate_per_minute=60, rate_burst=1)
     store.create()
     store.users.add("alice")
     admit(store, "today")
@@ -174,13 +175,12 @@ def test_rate_forgets_what_lies_ahead_when_the_clock_is_set_back(tmp_path: Path,
     with pytest.raises(RateLimited) as refused:
         admit(store, "yesterday")
     assert refused.value.retry_after == 1
-    store.close()
 
 
 def test_the_nonce_is_judged_before_the_rate_and_the_rate_before_the_quota(
-    tmp_path: Path, clock: FakeClock
+    make_store: MakeStore, clock: FakeClock
 ) -> None:
-    store = sql_store(tmp_path, clock, rate_per_minute=60, rate_burst=1)
+    store = make_store(rate_per_minute=60, rate_burst=1)
     store.create()
     store.users.add("alice", quota_limit=1)
     admit(store)
@@ -193,7 +193,6 @@ def test_the_nonce_is_judged_before_the_rate_and_the_rate_before_the_quota(
     clock.advance(1)
     with pytest.raises(QuotaExhausted):
         admit(store, "nonce-0002")
-    store.close()
 
 
 def test_a_user_who_was_disabled_or_deleted_meanwhile(store: SqlStore, tmp_path: Path) -> None:
@@ -206,7 +205,7 @@ def test_a_user_who_was_disabled_or_deleted_meanwhile(store: SqlStore, tmp_path:
         store.admit(account, ocr_request(), nonce_ttl_s=60)
     with pytest.raises(UserDisabled):
         store.admit(replace(account, user_id=99), ocr_request(), nonce_ttl_s=60)
-    assert row_count(tmp_path, "nonces") == row_count(tmp_path, "usage_records") == 0
+    assert row_count(store, "nonces") == row_count(store, "usage_records") == 0
 
 
 def test_a_request_id_cannot_be_used_for_two_nonces(store: SqlStore, tmp_path: Path) -> None:
@@ -216,19 +215,20 @@ def test_a_request_id_cannot_be_used_for_two_nonces(store: SqlStore, tmp_path: P
 
     with pytest.raises(IntegrityError):
         admit(store, "nonce-0002", request_id="same")
-    assert used(store) == row_count(tmp_path, "nonces") == 1
+    assert used(store) == row_count(store, "nonces") == 1
 
 
-def test_a_locked_database_is_reported_soon(store: SqlStore, tmp_path: Path, clock: FakeClock) -> None:
+@only_sqlite
+def test_a_locked_database_is_reported_soon(store: SqlStore, make_store: MakeStore, tmp_path: Path) -> None:
     store.users.add("alice")
     admit(store)
-    impatient = sql_store(tmp_path, clock, busy_timeout_ms=200)
+    impatient = make_store(busy_timeout_ms=200)
     other = sqlite3.connect(tmp_path / "var" / "ocr.sqlite", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
 
     for call in (
         lambda: admit(impatient, "nonce-0002"),
-        lambda: impatient.finish(UsageRecord("id of nonce-0001", "alice", RECOGNISED)),
+        lambda: impatient.finish(UsageRecord(id_of("nonce-0001"), "alice", RECOGNISED)),
     ):
         started = time.monotonic()
         with pytest.raises(DependencyUnavailable, match="locked") as refused:
@@ -239,15 +239,13 @@ def test_a_locked_database_is_reported_soon(store: SqlStore, tmp_path: Path, clo
     other.execute("ROLLBACK")
     other.close()
     admit(impatient, "nonce-0002")
-    impatient.close()
 
 
 def admit_from_many_threads(
-    folder: Path, number: int, same_nonce: bool, gate: Barrier, outcomes: Queue[str]
+    folder: Path, database_url: str, number: int, same_nonce: bool, gate: Barrier, outcomes: Queue[str]
 ) -> None:
-    store = sql_store(folder, FakeClock())
+    store = sql_store(folder, FakeClock(), database_url=database_url)
     gate.wait(120)
-    store.create()
 
     def outcome(thread: int) -> str:
         name = f"{number}-{thread}"
@@ -260,19 +258,20 @@ def admit_from_many_threads(
     with ThreadPoolExecutor(THREADS) as threads:
         for result in threads.map(outcome, range(THREADS)):
             outcomes.put(result)
-    store.close()
 
 
 @pytest.mark.parametrize(("same_nonce", "refusal"), [(False, "quota_exhausted"), (True, "nonce_replayed")])
 def test_of_fifty_at_once_from_five_processes_one_is_admitted(
-    store: SqlStore, tmp_path: Path, same_nonce: bool, refusal: str
+    store: SqlStore, database_url: str, tmp_path: Path, same_nonce: bool, refusal: str
 ) -> None:
     store.users.add("alice", quota_limit=1)
     spawn = multiprocessing.get_context("spawn")
     gate, outcomes = spawn.Barrier(PROCESSES), spawn.Queue()
     processes = [
         spawn.Process(
-            target=admit_from_many_threads, args=(tmp_path, number, same_nonce, gate, outcomes), daemon=True
+            target=admit_from_many_threads,
+            args=(tmp_path, database_url, number, same_nonce, gate, outcomes),
+            daemon=True,
         )
         for number in range(PROCESSES)
     ]
@@ -283,20 +282,25 @@ def test_of_fifty_at_once_from_five_processes_one_is_admitted(
         process.join()
 
     assert counted == {"admitted": 1, refusal: PROCESSES * THREADS - 1}
-    assert used(store) == row_count(tmp_path, "usage_records") == row_count(tmp_path, "nonces") == 1
+    assert used(store) == row_count(store, "usage_records") == row_count(store, "nonces") == 1
 
 
-def test_processes_that_start_at_once_make_one_database_and_one_key(tmp_path: Path, clock: FakeClock) -> None:
+@only_sqlite
+def test_processes_that_start_at_once_make_one_database_and_one_key(
+    make_store: MakeStore, database_url: str, tmp_path: Path
+) -> None:
     code = (
         "import sys; from pathlib import Path; from tests.contract.state import sql_store\n"
         "from tests.fakes import FakeClock\n"
-        "folder, name = sys.argv[1:]; store = sql_store(Path(folder), FakeClock())\n"
+        "folder, url, name = sys.argv[1:]; store = sql_store(Path(folder), FakeClock(), database_url=url)\n"
         "sys.stdin.read()\n"  # until the test closes it, so that all go on together
         "store.create(); store.users.add(name)"
     )
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", code, tmp_path, f"user-{number}"], cwd=ROOT, stdin=subprocess.PIPE
+            [sys.executable, "-c", code, tmp_path, database_url, f"user-{number}"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
         )
         for number in range(4)
     ]
@@ -305,18 +309,20 @@ def test_processes_that_start_at_once_make_one_database_and_one_key(tmp_path: Pa
         process.stdin.close()
 
     assert [process.wait(120) for process in processes] == [0] * len(processes)
-    store = sql_store(tmp_path, clock)
+    store = make_store()
     assert len([store.find(user.username) for user in store.users.list()]) == len(processes)
-    store.close()
 
 
-def test_under_gevent_the_loop_turns_while_the_lock_is_held(store: SqlStore, tmp_path: Path) -> None:
+@only_sqlite
+def test_under_gevent_the_loop_turns_while_the_lock_is_held(
+    store: SqlStore, database_url: str, tmp_path: Path
+) -> None:
     """Thirty greenlets wait for another process's lock; meanwhile one that only sleeps is not held up."""
     store.users.add("alice")
     other = sqlite3.connect(tmp_path / "var" / "ocr.sqlite", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     child = subprocess.Popen(
-        [sys.executable, "-c", GREENLETS, tmp_path], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", GREENLETS, tmp_path, database_url], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     assert child.stdout is not None
     waiting = child.stdout.readline()
@@ -340,7 +346,7 @@ import gevent
 from tests.contract.state import ocr_request, sql_store
 from tests.fakes import FakeClock
 
-store = sql_store(Path(sys.argv[1]), FakeClock())
+store = sql_store(Path(sys.argv[1]), FakeClock(), database_url=sys.argv[2])
 account = store.find("alice")
 ticks = 0
 

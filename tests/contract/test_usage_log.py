@@ -7,7 +7,7 @@ import pytest
 from app.errors import QuotaExhausted
 from app.model import RECOGNISED, Elapsed, PictureInfo, UsageRecord
 from app.state.sql import SqlStore
-from tests.contract.state import State, ocr_request, used
+from tests.contract.state import State, id_of, ocr_request, used
 from tests.fakes import FakeClock
 
 PICTURE = PictureInfo(width=463, height=1013, format="JPEG", sha256="ab" * 32)
@@ -15,7 +15,7 @@ FAILED = 14
 
 
 def record(status_code: int, nonce: str = "nonce-0001") -> UsageRecord:
-    return UsageRecord(f"id of {nonce}", "alice", status_code)
+    return UsageRecord(id_of(nonce), "alice", status_code)
 
 
 def admitted(state: State, *, quota_limit: int | None = 1) -> None:
@@ -55,7 +55,7 @@ def test_only_the_first_end_counts(state: State, first: int, second: int) -> Non
 def test_a_record_that_was_never_begun_is_a_bug(state: State) -> None:
     state.add_user("alice")
 
-    with pytest.raises(LookupError, match="id of nonce-0001"):
+    with pytest.raises(LookupError, match=id_of("nonce-0001")):
         state.usage.finish(record(RECOGNISED))
     assert state.used("alice") == 0
 
@@ -68,13 +68,13 @@ def test_what_happened_is_written_down(store: SqlStore, clock: FakeClock) -> Non
     clock.advance(0.871)
     elapsed = Elapsed(queue=3, fetch=41, decode=9, ocr=812, total=871)
     store.finish(
-        UsageRecord("id of nonce-0001", "alice", RECOGNISED, elapsed, PICTURE, lines=2, characters=23)
+        UsageRecord(id_of("nonce-0001"), "alice", RECOGNISED, elapsed, PICTURE, lines=2, characters=23)
     )
 
     assert (running["status_code"], running["finished_at"], running["charged"]) == (None, None, True)
     assert store.tail(10) == [
         {
-            "request_id": "id of nonce-0001",
+            "request_id": id_of("nonce-0001"),
             "user_id": 1,
             "username": "alice",
             "started_at": started * 1000,
@@ -104,7 +104,7 @@ def test_the_tail_is_the_newest_first(store: SqlStore, clock: FakeClock) -> None
         store.admit(account, ocr_request(f"nonce-{number}"), nonce_ttl_s=60)
         clock.advance(1)
 
-    assert [row["request_id"] for row in store.tail(2)] == ["id of nonce-4", "id of nonce-3"]
+    assert [row["request_id"] for row in store.tail(2)] == [id_of("nonce-4"), id_of("nonce-3")]
 
 
 class TestLostRecord:

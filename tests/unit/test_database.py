@@ -12,7 +12,8 @@ from app.state.database import Database
 
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path}/new/folder/ocr.sqlite", busy_timeout_ms=1000)
+    url = f"sqlite:///{tmp_path}/new/folder/ocr.sqlite"
+    database = Database(url, busy_timeout_ms=1000, mysql_timeout_s=3, mysql_connections=1)
     yield database
     database.close()
 

@@ -1,0 +1,169 @@
+"""Usage records as rows, and how rows that were begun and finished elsewhere are stored: once each, whatever
+comes twice or in the wrong order.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from sqlalchemy import Connection, Insert, and_, case, select
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.exc import DataError, IntegrityError, StatementError
+
+from app.model import RECOGNISED, USERNAME, UsageRecord
+from app.state.quota import charge
+from app.state.tables import usage_records, users
+
+Count = Annotated[int, Field(ge=0, lt=2**31)]
+Moment = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class UsageRow(BaseModel):
+    """A row of usage_records, as begun (neither finished_at nor status_code) or as finished (both).
+
+    Numbers may come as text, as a stream keeps them. `charged` follows from the rest.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    request_id: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+    user_id: Count
+    username: Annotated[str, Field(pattern=f"^{USERNAME}$")]
+    started_at: Moment
+    finished_at: Moment | None = None
+    status_code: Count | None = None
+    picture_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    picture_width: Count | None = None
+    picture_height: Count | None = None
+    picture_format: Annotated[str, Field(pattern="^[ -~]{1,16}$")] | None = None
+    line_count: Count | None = None
+    character_count: Count | None = None
+    queue_ms: Count | None = None
+    fetch_ms: Count | None = None
+    decode_ms: Count | None = None
+    ocr_ms: Count | None = None
+    total_ms: Count | None = None
+
+    @model_validator(mode="after")
+    def ends_as_a_whole(self) -> Self:
+        if (self.finished_at is None) != (self.status_code is None):
+            raise ValueError("finished_at and status_code go together")
+        return self
+
+    @property
+    def finished(self) -> bool:
+        return self.finished_at is not None
+
+    @property
+    def charged(self) -> bool:
+        return self.status_code in (None, RECOGNISED)
+
+    def values(self) -> dict[str, Any]:
+        return self.model_dump() | {"charged": self.charged}
+
+
+def columns(record: UsageRecord) -> dict[str, Any]:
+    """What a finished record adds to its row, but for finished_at; the text that was read is not kept."""
+    picture, elapsed = record.picture, record.elapsed
+    return {
+        "status_code": record.status_code,
+        "picture_sha256": picture and picture.sha256,
+        "picture_width": picture and picture.width,
+        "picture_height": picture and picture.height,
+        "picture_format": picture and picture.format,
+        "line_count": record.lines,
+        "character_count": record.characters,
+        "queue_ms": elapsed.queue,
+        "fetch_ms": elapsed.fetch,
+        "decode_ms": elapsed.decode,
+        "ocr_ms": elapsed.ocr,
+        "total_ms": elapsed.total,
+    }
+
+
+def store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Bring the rows into the caller's transaction, and quota_used along with them, by UsageRow's fields.
+
+    Idempotent by request_id; a record only moves forward, from begun to finished, and the first end counts.
+    Returns which rows cannot be stored, now or ever, by their place in `rows`, with the reason. A database
+    that is down raises instead: through Database.write that is DependencyUnavailable.
+    """
+    good: dict[int, UsageRow] = {}
+    refused: dict[int, str] = {}
+    for place, row in enumerate(rows):
+        try:
+            good[place] = UsageRow.model_validate(row)
+        except ValidationError as error:
+            refused[place] = "; ".join(_said(problem) for problem in error.errors())
+    if _failure(connection, good.values()):
+        for place, only in good.items():
+            if why := _failure(connection, [only]):
+                refused[place] = why
+    return refused
+
+
+def _said(problem: Mapping[str, Any]) -> str:
+    return ": ".join([*map(str, problem["loc"]), problem["msg"]])
+
+
+def _failure(connection: Connection, rows: Iterable[UsageRow]) -> str | None:
+    """Why the database refuses these rows; nothing of them is left then."""
+    try:
+        with connection.begin_nested():
+            _store(connection, _furthest(rows))
+    except StatementError as error:
+        if type(error) is StatementError or isinstance(error, DataError | IntegrityError):
+            return str(error.orig)
+        raise
+    return None
+
+
+def _furthest(rows: Iterable[UsageRow]) -> list[UsageRow]:
+    """One for each request: its first end if it has ended, in the order in which all writers take locks."""
+    kept: dict[str, UsageRow] = {}
+    for row in rows:
+        seen = kept.get(row.request_id)
+        if seen is None or (row.finished and not seen.finished):
+            kept[row.request_id] = row
+    return sorted(kept.values(), key=lambda row: (row.user_id, row.request_id))
+
+
+def _store(connection: Connection, rows: list[UsageRow]) -> None:
+    owners = users.c.id.in_({row.user_id for row in rows})
+    connection.execute(select(users.c.id).where(owners).order_by(users.c.id).with_for_update())
+    these = usage_records.c.request_id.in_([row.request_id for row in rows])
+    there = select(usage_records.c.request_id, usage_records.c.finished_at, usage_records.c.charged)
+    known = {row.request_id: row for row in connection.execute(there.where(these).with_for_update())}
+
+    moving, charges = [], Counter[int]()
+    for row in rows:
+        before = known.get(row.request_id)
+        if before is None or (before.finished_at is None and row.finished):
+            moving.append(row.values())
+            charges[row.user_id] += int(row.charged) - int(before is not None and before.charged)
+    if moving:
+        connection.execute(_upsert(connection.dialect.name), moving)
+    for user_id, times in charges.items():
+        charge(connection, user_id, times)
+
+
+def _upsert(dialect: str) -> Insert:
+    """The rows were locked and looked at; but two who begin the same record at once have none to lock."""
+    names = [column.name for column in usage_records.c if column.name not in ("request_id", "finished_at")]
+    names.append("finished_at")  # last, since MySQL assigns in turn, and the others depend on it
+    if dialect == "mysql":
+        inserting = mysql.insert(usage_records)
+        new, old = inserting.inserted, usage_records.c
+        forward = and_(old.finished_at.is_(None), new.finished_at.is_not(None))
+        changes = [(name, case((forward, new[name]), else_=old[name])) for name in names]
+        return inserting.on_duplicate_key_update(changes)
+    embedded = sqlite.insert(usage_records)
+    new, old = embedded.excluded, usage_records.c
+    return embedded.on_conflict_do_update(
+        index_elements=["request_id"],
+        set_={name: new[name] for name in names},
+        where=and_(old.finished_at.is_(None), new.finished_at.is_not(None)),
+    )

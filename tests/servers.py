@@ -1,0 +1,170 @@
+"""Real servers for the tests: MariaDB and Redis, each on a free loopback port with a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pymysql
+import pytest
+import redis
+
+STARTS_WITHIN_S = 60
+STOPS_WITHIN_S = 60
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class ServerProcess:
+    """A server that can be stopped, killed, paused and started again with what it had stored."""
+
+    def __init__(self, command: list[str], log: Path, answers: Callable[[], bool]) -> None:
+        self._command = command
+        self._log = log
+        self._answers = answers
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)
+        give_up = time.monotonic() + STARTS_WITHIN_S
+        while not self._answers():
+            assert self._process.poll() is None, self._log.read_text()
+            assert time.monotonic() < give_up, self._log.read_text()
+            time.sleep(0.02)
+
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
+        """Also where it is paused or gone."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(by)
+            self._process.send_signal(signal.SIGCONT)
+            self._process.wait(STOPS_WITHIN_S)
+        self._process = None
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """It keeps its connections, and takes more, but says nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        self.stop()
+        try:
+            yield
+        finally:
+            self.start()
+
+
+class MySqlServer(ServerProcess):
+    """MariaDB with the one user that docs/state.md makes, whose password needs encoding in a URL."""
+
+    USER, PASSWORD = "ocr", "p@ss/w:rd%"
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self._socket = folder / "mysql.sock"
+        data, as_user = folder / "data", ["--user=root"] if os.geteuid() == 0 else []
+        subprocess.run(
+            [which("mariadb-install-db"), "--no-defaults", *as_user, f"--datadir={data}", "--skip-test-db",
+             "--auth-root-authentication-method=normal", "--innodb-log-file-size=8M"],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        command = [
+            which("mariadbd"), "--no-defaults", *as_user, f"--datadir={data}", f"--socket={self._socket}",
+            f"--port={self.port}", "--bind-address=127.0.0.1", "--skip-name-resolve",
+            f"--pid-file={folder / 'pid'}", "--skip-log-bin", "--innodb-buffer-pool-size=64M",
+            # As a careless operator may have them: nothing may depend on the server's own.
+            "--sql-mode=", "--character-set-server=latin1", "--transaction-isolation=REPEATABLE-READ",
+            "--default-time-zone=+05:30",
+        ]  # fmt: skip
+        super().__init__(command, folder / "mysql.log", self._is_there)
+
+    def start(self) -> None:
+        super().start()
+        self.execute(
+            "CREATE DATABASE IF NOT EXISTS ocr CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
+            "CREATE USER IF NOT EXISTS 'ocr'@'127.0.0.1' IDENTIFIED BY 'p@ss/w:rd%'",
+            "GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, REFERENCES ON ocr.*"
+            " TO 'ocr'@'127.0.0.1'",
+        )
+
+    @property
+    def url(self) -> str:
+        password = quote(self.PASSWORD, safe="")
+        return f"mysql+pymysql://{self.USER}:{password}@127.0.0.1:{self.port}/ocr"
+
+    def execute(self, *statements: str) -> list[tuple[Any, ...]]:
+        """As root; the rows of the last one."""
+        with closing(self._connect()) as connection, connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+            connection.commit()
+            return list(cursor.fetchall())
+
+    def drop_tables(self) -> None:
+        self.execute("DROP DATABASE ocr", "CREATE DATABASE ocr CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+
+    def empty_tables(self) -> None:
+        """Much faster than to make them anew. What Alembic keeps about the schema stays."""
+        tables = self.execute(
+            "SELECT table_name FROM information_schema.tables"
+            " WHERE table_schema = 'ocr' AND table_name <> 'alembic_version'"
+        )
+        self.execute("SET foreign_key_checks = 0", *(f"TRUNCATE TABLE ocr.{name}" for (name,) in tables))
+
+    def _connect(self) -> pymysql.Connection[Any]:
+        return pymysql.connect(unix_socket=str(self._socket), user="root", database=None)
+
+    def _is_there(self) -> bool:
+        with socket.socket(socket.AF_UNIX) as probe:
+            return probe.connect_ex(str(self._socket)) == 0
+
+
+class RedisServer(ServerProcess):
+    """Redis with an append-only file and without eviction. options: more for its command line."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.port = free_port()
+        command = [
+            which("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder),
+            "--appendonly", "yes", "--maxmemory-policy", "noeviction", "--save", "", *options,
+        ]  # fmt: skip
+        super().__init__(command, folder / "redis.log", self._is_there)
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def _is_there(self) -> bool:
+        try:
+            with closing(redis.Redis(port=self.port)) as client:
+                return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+
+def which(program: str) -> str:
+    """Its path; skips the test where it is not installed, as on a machine that only runs the service."""
+    found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
+    if found is None:
+        pytest.skip(f"{program} is not installed: apt-get install mariadb-server redis-server")
+    return found
