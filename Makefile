@@ -38,6 +38,7 @@ $(VENV)/.installed: requirements.txt scripts/setup.sh
 $(VENV)/.tools: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing the tools for tests and checks ..."
 	@$(BIN)/pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+	@scripts/browser.sh
 	@touch $@
 
 models/.pulled: app/ocr/models.py | $(VENV)/.installed

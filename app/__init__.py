@@ -15,7 +15,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from flask import Flask
 
     from app import cli, web
-    from app.web import multipart, ocr, status
+    from app.web import assets, console, multipart, ocr, status
     from app.web.codec import RequestLimits
     from app.wiring import build_services, new_request_id
     from config.settings import Settings, load_tips
@@ -45,6 +45,15 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     app.register_blueprint(
         status.blueprint(ping_store=services.store.ping, offload=services.offload, metrics=services.metrics)
+    )
+    files = assets.Assets.load()
+    app.register_blueprint(assets.blueprint(files))
+    app.register_blueprint(
+        console.blueprint(
+            files,
+            tips=tips,
+            limits=settings.limits.model_dump() | {"max_side_limit": settings.engine.max_side_limit},
+        )
     )
     cli.init_app(app)
     return app

@@ -45,7 +45,11 @@ echo
 
 cat <<END
 
-Still serving; Ctrl-C stops it. Read another picture, or this one again:
+Still serving; Ctrl-C stops it. Open this address and read a picture of yours (it signs in as the user demo):
+
+  $("$bin/flask" users link demo)
+
+Or from a shell:
 
   $bin/flask sign $sample --user demo 2>/dev/null | curl -sS -H 'Content-Type: application/json' --data-binary @- http://$OCR_BIND/ocr
 

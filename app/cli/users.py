@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 import click
 from flask.cli import AppGroup
 
 from app.cli.output import moment, services, table, told
 from app.model import USERNAME
-from app.state.users import DuplicateUser
+from app.state.users import DuplicateUser, UnknownUser
 
 UNLIMITED = "unlimited"
 
@@ -113,6 +114,26 @@ def set_legacy_sign(name: str, allowed: bool) -> None:
 def rotate_secret(name: str) -> None:
     """Print a new secret; the one before it keeps working until the next rotation."""
     _show_secret(name, services().store.users.rotate_secret(name))
+
+
+@users_group.command("link")
+@click.argument("name")
+@click.option("--base", metavar="URL", help="Where the service's console is, if not at OCR_BIND.")
+@told
+def link(name: str, base: str | None) -> None:
+    """Print an address that opens the console signed in as NAME: as good as its secret.
+
+    The secret is behind the #, which browsers do not send.
+    """
+    account = services().store.find(name)
+    if account is None:
+        raise UnknownUser(name)
+    bind = services().settings.bind
+    if base is None and bind.startswith("unix:"):
+        raise click.UsageError("The service listens on a Unix socket: say where its console is with --base.")
+    everywhere = re.compile(r"^(0\.0\.0\.0|\[::\])?:")  # listened on, but no address to open
+    base = base or "http://" + everywhere.sub("127.0.0.1:", bind)
+    click.echo(f"{base.rstrip('/')}/#{urlencode({'user': name, 'secret': account.secrets[0]})}")
 
 
 def _show_secret(name: str, secret: str) -> None:

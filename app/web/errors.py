@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from flask import Flask, Response, g, request
@@ -50,8 +50,13 @@ def init_app(app: Flask, tips: Tips) -> None:
 
 def tip(tips: Tips, name: str) -> str:
     """The sentence for people, in the language that the caller prefers."""
+    return tips[name][preferred(tips[name])]
+
+
+def preferred(languages: Container[str]) -> str:
+    """The one of these languages that the caller likes best; English where it likes none of them."""
     wanted = (tag.partition("-")[0].lower() for tag in request.accept_languages.values())
-    return tips[name][next((language for language in wanted if language in tips[name]), "en")]
+    return next((language for language in wanted if language in languages), "en")
 
 
 def json_answer(body: Mapping[str, Any], status: int = 200) -> Response:

@@ -59,6 +59,14 @@ def test_users(flask: Flask, private: Service) -> None:
     assert "There is no user eve" in flask("users", "disable", "eve").output
 
 
+def test_a_link_opens_the_console_signed_in(flask: Flask) -> None:
+    secret = flask("users", "add", "lina").output.split()[-1]
+    assert flask("users", "link", "lina").output == f"http://127.0.0.1:8081/#user=lina&secret={secret}\n"
+    elsewhere = flask("users", "link", "lina", "--base", "https://ocr.example.com/").output
+    assert elsewhere.startswith("https://ocr.example.com/#user=lina&")
+    assert "There is no user eve" in flask("users", "link", "eve").output
+
+
 def test_sign_makes_a_body_that_is_accepted(flask: Flask, private: Service) -> None:
     flask("users", "add", "carol")
     result = flask("sign", str(DIGITS), "--user", "carol", "--option", "boxes=false")

@@ -75,7 +75,14 @@ def test_every_route_says_who_may_call_it(service: Service) -> None:
         rule.rule: getattr(service.app.view_functions[rule.endpoint], "callers", None)
         for rule in service.app.url_map.iter_rules()
     }
-    assert routes == {"/ocr": "signed", "/healthz": "anyone", "/readyz": "operator", "/metrics": "operator"}
+    assert routes == {
+        "/ocr": "signed",
+        "/healthz": "anyone",
+        "/readyz": "operator",
+        "/metrics": "operator",
+        "/": "anyone",
+        "/static/<digest>/<name>": "anyone",
+    }
 
 
 def test_the_service_is_ready_once_it_has_read_its_own_picture(service: Service) -> None:

@@ -1,0 +1,85 @@
+// The console's story: a picture comes, is signed for, sent, and its text is shown.
+import { askAccount } from "./account.js";
+import { options, startOptions } from "./options.js";
+import { startOverlay } from "./overlay.js";
+import { $, startPage, toast } from "./page.js";
+import { fit, load, startPictures } from "./picture.js";
+import { drawProblem, hideProblem } from "./problem.js";
+import { startPrograms } from "./programs.js";
+import { drawResult, hideResult, startResult } from "./result.js";
+import { read } from "./send.js";
+import { number, word } from "./words.js";
+
+let latest = null; // the picture that options and "try again" are about
+let asked = ""; // the options that it was last sent with
+let running = null; // its AbortController
+let ticking;
+
+const nameOf = (source) => source.name ?? decodeURIComponent(new URL(source.url).pathname.split("/").pop() || source.url);
+
+/** A picture with a URL is only asked for here once the service has found it good, and is not waited for long. */
+function loaded(source) {
+  const givenUp = new Promise((settle) => setTimeout(settle, source.blob ? 60_000 : 5_000, null));
+  return (source.image ??= Promise.race([load(source), givenUp]));
+}
+
+async function readPicture(source) {
+  latest = source;
+  running?.abort();
+  hideProblem();
+  if (source.blob && source.blob.type && !source.blob.type.startsWith("image/")) {
+    drawProblem({ key: "not_a_picture", values: { name: source.name } });
+    return;
+  }
+  const account = await askAccount();
+  if (!account) return;
+  const control = new AbortController();
+  running = control;
+  hideResult();
+  stage("preparing");
+  try {
+    const { blob, scaled } = source.blob ? await fit(source.blob, await loaded(source)) : {};
+    const sending = { onStage: stage, signal: control.signal };
+    const wanted = options();
+    asked = JSON.stringify(wanted);
+    const answer = await read(blob ? { blob } : source, account, wanted, sending);
+    if (answer.body.status_code === 6) succeed(answer, { image: await loaded(source), scaled, name: nameOf(source) });
+    else drawProblem(answer);
+  } catch (error) {
+    if (error.name !== "AbortError") drawProblem(error);
+  } finally {
+    if (running === control) stage(null);
+  }
+}
+
+function succeed(answer, picture) {
+  document.body.classList.add("done");
+  drawResult(answer, picture);
+  toast(word("read_done", { count: number(answer.body.lines.length), seconds: number(answer.ms / 1000, 2) }));
+}
+
+/** What is being done, as words and as a bar; null when nothing is. */
+function stage(name, percent) {
+  clearInterval(ticking);
+  $("progress").hidden = name === null;
+  document.body.classList.toggle("busy", name !== null);
+  if (name === null) return;
+  const began = performance.now();
+  const say = () => {
+    const seconds = number((performance.now() - began) / 1000, 1);
+    $("stage").textContent = word(`stage_${name}`, { percent, seconds });
+  };
+  say();
+  if (percent === undefined) $("bar").removeAttribute("value");
+  else $("bar").value = percent;
+  if (name === "reading" || name === "fetching") ticking = setInterval(say, 200);
+}
+
+startPage();
+startOverlay();
+startResult();
+startPrograms();
+startPictures(readPicture);
+startOptions(() => latest && asked !== JSON.stringify(options()) && readPicture(latest));
+$("again").onclick = () => readPicture(latest);
+$("cancel").onclick = () => running?.abort();

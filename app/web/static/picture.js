@@ -1,0 +1,88 @@
+// Where pictures come from - a file, the clipboard, a drop, a URL - and how they are made small enough to send.
+import { $ } from "./page.js";
+import { limits } from "./words.js";
+
+const CANVAS_PIXELS = 16_000_000; // what every browser's canvas holds
+const QUALITY = 0.92;
+
+/** onPicture({blob, name} or {url}) is called with whatever the reader brings. */
+export function startPictures(onPicture) {
+  const bring = (file) => file && onPicture({ blob: file, name: file.name || "picture" });
+  $("file").onchange = (event) => {
+    bring(event.target.files[0]);
+    event.target.value = ""; // so that the same file can be chosen again
+  };
+  $("by-url").onsubmit = (event) => {
+    event.preventDefault();
+    onPicture({ url: $("url").value.trim() });
+  };
+  $("sample").onclick = async () => {
+    const blob = await (await fetch(new URL("sample.png", import.meta.url))).blob();
+    onPicture({ blob, name: "sample.png" });
+  };
+  document.addEventListener("paste", (event) => {
+    const file = [...event.clipboardData.files][0];
+    const text = event.clipboardData.getData("text").trim();
+    const typing = event.target.closest?.("input, textarea");
+    if (file) bring(file);
+    else if (!typing && /^https?:\/\//.test(text)) onPicture({ url: text });
+  });
+  startDrops(bring, onPicture);
+}
+
+function startDrops(bring, onPicture) {
+  const root = document.documentElement;
+  document.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    root.classList.add("dropping");
+  });
+  document.addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) root.classList.remove("dropping");
+  });
+  document.addEventListener("drop", (event) => {
+    event.preventDefault();
+    root.classList.remove("dropping");
+    const [file] = event.dataTransfer.files;
+    const url = event.dataTransfer.getData("text/uri-list").split("\n")[0];
+    if (file) bring(file);
+    else if (url) onPicture({ url });
+  });
+}
+
+/** What is shown: an image element, loaded, upright; null where the browser cannot. */
+export async function load(source) {
+  const image = new Image();
+  image.alt = "";
+  image.referrerPolicy = "no-referrer";
+  image.src = source.blob ? URL.createObjectURL(source.blob) : source.url;
+  try {
+    await image.decode();
+    return image;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The picture as it is where the service takes it, else scaled down until it does. image: as loaded, or null, which leaves
+ * the judgement to the service. Returns {blob, scaled: null or [width, height]}.
+ */
+export async function fit(blob, image) {
+  if (!image) return { blob, scaled: null };
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const pixels = width * height;
+  const side = Math.max(width, height);
+  if (blob.size <= limits.max_picture_bytes && pixels <= limits.max_picture_pixels && side <= limits.max_side_px) {
+    return { blob, scaled: null };
+  }
+  const scale = Math.min(1, Math.sqrt(CANVAS_PIXELS / pixels), limits.max_side_px / side);
+  const canvas = document.createElement("canvas");
+  canvas.width = Math.floor(width * scale);
+  canvas.height = Math.floor(height * scale);
+  const context = canvas.getContext("2d");
+  context.fillStyle = "#fff"; // JPEG has no transparency
+  context.fillRect(0, 0, canvas.width, canvas.height);
+  context.drawImage(image, 0, 0, canvas.width, canvas.height);
+  const smaller = await new Promise((done) => canvas.toBlob(done, "image/jpeg", QUALITY));
+  return { blob: smaller, scaled: [canvas.width, canvas.height] };
+}

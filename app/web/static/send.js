@@ -1,0 +1,66 @@
+// One signed request to the route that everybody uses, with news of its progress.
+import { newNonce, sha256, sign } from "./sign.js";
+import { language } from "./words.js";
+
+let clockAhead = 0; // seconds that the server's clock is ahead of ours, once we know
+
+/** Neither sent nor answered by the service: key names the words for it. */
+export class Unanswered extends Error {
+  constructor(key, values) {
+    super(key);
+    Object.assign(this, { key, values });
+  }
+}
+
+/**
+ * source: {blob, name} or {url}. options: fields of the contract. onStage(stage, percent); signal: of an AbortController.
+ * Returns {http, body, retryAfter, fields, path, ms}; throws Unanswered, or AbortError where the reader gave up.
+ */
+export async function read(source, { user, secret }, options, { onStage, signal }) {
+  const picture = source.blob ? { picture_sha256: await sha256(source.blob) } : { picture_url: source.url };
+  for (let tries = 2; ; tries--) {
+    const timestamp = Math.floor(Date.now() / 1000) + clockAhead;
+    const fields = { username: user, timestamp, nonce: newNonce(), ...picture, ...options };
+    fields.sign = await sign(secret, fields);
+    const answer = await post("/ocr", fields, source.blob, { onStage, signal });
+    if (answer.body.error !== "timestamp_expired" || tries === 1) return { ...answer, fields };
+    clockAhead = Math.round((answer.date - Date.now()) / 1000);
+  }
+}
+
+function body(fields, blob) {
+  if (!blob) return JSON.stringify(fields);
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) form.append(name, value);
+  form.append("image", blob, "picture");
+  return form;
+}
+
+/** XMLHttpRequest, because fetch does not tell how much of a body has been sent. */
+function post(path, fields, blob, { onStage, signal }) {
+  const { promise, resolve, reject } = Promise.withResolvers();
+  const began = performance.now();
+  const request = new XMLHttpRequest();
+  request.open("POST", path);
+  request.setRequestHeader("Accept-Language", language());
+  if (!blob) request.setRequestHeader("Content-Type", "application/json");
+  request.upload.onprogress = (sent) => onStage("sending", Math.round((100 * sent.loaded) / sent.total));
+  request.upload.onload = () => onStage(blob ? "reading" : "fetching");
+  request.onerror = () => reject(new Unanswered("not_reached"));
+  request.onabort = () => reject(new DOMException("", "AbortError"));
+  request.onload = () => {
+    try {
+      const answer = JSON.parse(request.responseText);
+      const header = (name) => request.getResponseHeader(name);
+      resolve({
+        http: request.status, body: answer, path, ms: performance.now() - began,
+        retryAfter: Number(header("Retry-After")), date: Date.parse(header("Date")),
+      });
+    } catch {
+      reject(new Unanswered("not_understood", { http: request.status }));
+    }
+  };
+  signal.onabort = () => request.abort();
+  request.send(body(fields, blob));
+  return promise;
+}

@@ -1,0 +1,227 @@
+"""The console as people use it: a picture in, its text out, whatever way it came."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import expect
+
+from config.settings import ROOT
+from tests.browser.conftest import RECEIPT, Reader
+from tests.picture_host import PictureHost
+from tests.process.conftest import Server
+from tests.signing import Caller
+
+LINES = json.loads((ROOT / "samples" / "labels.json").read_text())["receipt.png"]
+
+Readers = Callable[..., Reader]
+
+
+def test_a_newcomer_opens_the_link_and_reads_the_sample(reader: Readers, server: Server) -> None:
+    """`make run` prints such an address; the secret leaves the address bar at once and is never sent."""
+    link = server.flask("users", "link", server.caller("newcomer").username).strip()
+    secret = link.partition("secret=")[2]
+    somebody = reader()
+    sent: list[str] = []
+    somebody.page.on("request", lambda request: sent.append(f"{request.url} {request.post_data_buffer!r}"))
+    somebody.page.goto(link)
+    assert somebody.page.url == f"{server.url}/"
+    expect(somebody.page.locator("#account-name")).to_have_text("newcomer")
+    somebody.page.get_by_role("button", name="Try the sample").click()
+    assert somebody.text() == LINES
+    assert len(sent) > 10
+    assert not [request for request in sent if secret in request]
+    assert secret not in server.log("access.log")
+    assert somebody.page.evaluate("[document.cookie, localStorage.length]") == ["", 0]
+
+
+def test_who_is_not_signed_in_is_asked_and_the_picture_waits(reader: Readers, alice: Caller) -> None:
+    somebody = reader()
+    page = somebody.open()
+    somebody.upload()
+    page.get_by_label("User name").fill(alice.username)
+    page.get_by_label("Secret", exact=True).fill(alice.secret)
+    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+    assert somebody.text() == LINES
+    page.locator("#account").click()
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_line_and_its_box_light_up_together(reader: Readers, alice: Caller) -> None:
+    somebody = reader()
+    page = somebody.open(alice)
+    somebody.upload()
+    total = LINES.index("合计 TOTAL")
+    line, box = page.locator("#lines li").nth(total), page.locator("polygon").nth(total)
+    line.hover()
+    expect(box).to_have_class("sure lit")
+    page.locator("polygon").nth(0).hover()
+    expect(box).to_have_class("sure")
+    expect(page.locator("#lines li").nth(0)).to_have_class("sure lit")
+    page.locator("polygon").nth(1).click()
+    expect(page.locator("#lines li").nth(1)).to_be_focused()
+
+
+def test_a_url_is_fetched_by_the_service(reader: Readers, alice: Caller, pictures: PictureHost) -> None:
+    somebody = reader()
+    page = somebody.open(alice)
+    page.get_by_label("Or a picture on the web").fill(pictures.url("/receipt.png"))
+    page.get_by_role("button", name="Read", exact=True).click()
+    assert somebody.text() == LINES
+    assert page.locator("#stage-picture img").evaluate("image => image.naturalWidth") == 640
+    expect(page.locator("#times")).to_contain_text("Fetching")
+
+
+def test_a_picture_is_pasted_from_the_clipboard(reader: Readers, alice: Caller) -> None:
+    somebody = reader(permissions=["clipboard-read", "clipboard-write"])
+    page = somebody.open(alice)
+    page.evaluate(
+        """async () => {
+            const sample = document.querySelector('link[rel=icon]').href.replace('logo.svg', 'sample.png');
+            const blob = await (await fetch(sample)).blob();
+            await navigator.clipboard.write([new ClipboardItem({'image/png': blob})]);
+        }"""
+    )
+    page.keyboard.press("Control+V")
+    assert somebody.text() == LINES
+
+
+def test_a_picture_is_dropped_on_the_page(reader: Readers, alice: Caller) -> None:
+    somebody = reader()
+    page = somebody.open(alice)
+    dropped = page.evaluate_handle(
+        """bytes => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], 'dropped.png', {type: 'image/png'}));
+            return transfer;
+        }""",
+        list(RECEIPT.read_bytes()),
+    )
+    page.dispatch_event("main", "dragover", {"dataTransfer": dropped})
+    page.dispatch_event("main", "drop", {"dataTransfer": dropped})
+    assert somebody.text() == LINES
+    expect(page.locator("#picture-name")).to_contain_text("dropped.png")
+
+
+def test_text_and_answer_can_be_taken_along(reader: Readers, alice: Caller) -> None:
+    somebody = reader(permissions=["clipboard-read", "clipboard-write"])
+    page = somebody.open(alice)
+    somebody.upload()
+    assert somebody.text() == LINES
+    page.locator("#copy").click()
+    expect(page.locator("#toast")).to_have_text("Copied.")
+    assert page.evaluate("navigator.clipboard.readText()").splitlines() == LINES
+    with page.expect_download() as txt:
+        page.locator("#save-txt").click()
+    assert txt.value.suggested_filename == "receipt.txt"
+    assert txt.value.path().read_text("utf-8").splitlines() == LINES
+    with page.expect_download() as saved:
+        page.locator("#save-json").click()
+    answer = json.loads(saved.value.path().read_text("utf-8"))
+    assert [line["text"] for line in answer["lines"]] == LINES
+
+
+@pytest.mark.parametrize("from_url", [False, True])
+def test_the_programs_run_as_they_are_shown(
+    reader: Readers, alice: Caller, pictures: PictureHost, from_url: bool
+) -> None:
+    """With an option of each kind, so that what they sign is more than the picture."""
+    somebody = reader()
+    page = somebody.open(alice)
+    page.locator(".options summary").click()
+    page.get_by_label("Turn the page").check()
+    page.get_by_label("Characters").select_option("chinese+latin")
+    page.get_by_label("Detection size").fill("1280")
+    if from_url:
+        page.locator("#url").fill(pictures.url("/receipt.png"))
+        page.locator("#url").press("Enter")
+    else:
+        somebody.upload()
+    read = somebody.text()
+    page.get_by_label("with my secret").check()
+    curl = page.locator("#code").inner_text()
+    page.get_by_role("tab", name="Python").click()
+    python = page.locator("#code").inner_text()
+    page.get_by_role("tab", name="Request").click()
+    sent = json.loads(page.locator("#code").inner_text())
+    assert sent | {"orient": True, "charset": "chinese+latin", "side_limit": 1280} == sent
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=RECEIPT.parent, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert json.loads(run("sh", "-euc", curl))["result"].splitlines() == read
+    assert run(sys.executable, "-c", python).splitlines() == read
+
+
+def test_a_picture_that_the_browser_cannot_show_is_read_all_the_same(
+    reader: Readers, alice: Caller, tmp_path: Path
+) -> None:
+    Image.open(RECEIPT).save(tmp_path / "receipt.tiff")
+    somebody = reader()
+    page = somebody.open(alice)
+    somebody.upload(tmp_path / "receipt.tiff")
+    assert somebody.text() == LINES
+    expect(page.locator("#picture-note")).to_contain_text("Your browser cannot show this picture")
+    assert page.locator("#stage-picture text").all_text_contents() == LINES
+
+
+def test_names_and_text_are_never_markup(reader: Readers, alice: Caller) -> None:
+    somebody = reader()
+    page = somebody.open(alice)
+    name = "<img src=x onerror=alert(1)>.png"
+    somebody.upload({"name": name, "mimeType": "image/png", "buffer": RECEIPT.read_bytes()})
+    assert somebody.text() == LINES
+    expect(page.locator("#picture-name b")).to_have_text(name)
+
+
+def photo(width: int, height: int) -> bytes:
+    """A photograph of the receipt: large, and lying on its side but for its EXIF turn."""
+    sheet = Image.new("RGB", (width, height), "#a89878")
+    with Image.open(RECEIPT) as receipt:
+        scale = height * 0.8 / receipt.height
+        receipt = receipt.convert("RGB").resize((round(receipt.width * scale), round(receipt.height * scale)))
+        sheet.paste(receipt, (width // 2 - receipt.width // 2, height // 10))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees to see it upright
+    file = io.BytesIO()
+    sheet.rotate(90, expand=True).save(file, "JPEG", quality=80, exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "scaled"), [(5000, 8000, False), (6000, 8000, True)], ids=["40 MP", "48 MP"]
+)
+def test_the_boxes_of_a_large_photo_are_where_its_text_is(
+    reader: Readers, alice: Caller, width: int, height: int, scaled: bool
+) -> None:
+    somebody = reader()
+    page = somebody.open(alice)
+    somebody.upload({"name": "photo.jpg", "mimeType": "image/jpeg", "buffer": photo(width, height)})
+    lines = somebody.text()
+    assert "SPRUCE TEA HOUSE" in lines
+    assert page.locator("#picture-note").is_visible() == scaled
+    shown = page.locator("#stage-picture img").bounding_box()
+    box = page.locator("polygon").nth(lines.index("SPRUCE TEA HOUSE")).bounding_box()
+    assert shown
+    assert box
+    assert shown["height"] <= 900
+    assert abs(shown["width"] / shown["height"] - width / height) < 0.01
+    # In the receipt the line goes from 216 to 424 of 640 px and from 146 to 168 of 1090.
+    scale = shown["height"] * 0.8 / 1090
+    left = shown["x"] + shown["width"] / 2 + (216 - 320) * scale
+    top = shown["y"] + shown["height"] * 0.1 + 146 * scale
+    # Half a line off at most: boxes have a margin around the text.
+    expected = {"x": left, "y": top, "width": 208 * scale, "height": 22 * scale}
+    assert {name: abs(box[name] - value) < 16 * scale for name, value in expected.items()} == dict.fromkeys(
+        expected, True
+    ), (box, expected)
