@@ -40,6 +40,10 @@ class ReadOptions:
     orient: bool = False
 
 
+def never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class OcrRequest:
     """One request in the terms of the contract, its field forms checked, nothing of it trusted yet.
@@ -47,7 +51,7 @@ class OcrRequest:
     signed_fields: every field that the signature covers, as it is written in the string to sign.
     picture: gives the bytes that came with the request, None where picture_url names them. They are decoded
     at the first call, which is not made before the signature was found good; it may raise RequestMalformed.
-    deadline: on the monotonic clock, in seconds.
+    deadline: on the monotonic clock, in seconds. gone: whether its caller has hung up.
     address: whom it came from, as far as that can be believed; empty over a Unix socket.
     """
 
@@ -64,6 +68,7 @@ class OcrRequest:
     picture_sha256: str | None = None
     options: ReadOptions = ReadOptions()
     address: str = ""
+    gone: Callable[[], bool] = never
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Self
 
 import gevent
@@ -18,7 +19,7 @@ from gevent.threadpool import ThreadPool
 
 from app.errors import Busy, OcrFailed, ServiceError
 from app.memory import resident_mb
-from app.model import Reading, ReadOptions
+from app.model import Reading, ReadOptions, never
 from app.ports import Clock
 
 Read = Callable[[bytes, ReadOptions], Reading]
@@ -27,6 +28,9 @@ Read = Callable[[bytes, ReadOptions], Reading]
 FETCHING_COUNTS_S = 1.0
 # What one read is thought to take before any was measured.
 FIRST_GUESS_S = 0.5
+# How often it is looked whether the caller of a waiting request has hung up.
+LOOK_AGAIN_S = 0.25
+CALLER_GONE = "the caller has hung up"
 # Weight of the newest read in the moving average.
 NEWEST = 0.2
 
@@ -53,7 +57,7 @@ class Inline:
         self.start()
         return True
 
-    def reserve(self, deadline: float) -> InlinePlace:
+    def reserve(self, deadline: float, gone: Callable[[], bool] = never) -> InlinePlace:
         return InlinePlace(self)
 
     def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
@@ -124,7 +128,9 @@ class NativeThreads:
     def ready(self) -> bool:
         return self._reader is not None and not self._overrun
 
-    def reserve(self, deadline: float) -> NativePlace:
+    def reserve(self, deadline: float, gone: Callable[[], bool] = never) -> NativePlace:
+        if gone():
+            raise Busy(CALLER_GONE)
         if not self.ready():
             raise Busy("the engine is not ready", retry_after=1)
         now = self._clock.monotonic()
@@ -132,7 +138,7 @@ class NativeThreads:
         # Where a thread is free the estimate decides nothing: it may be wrong, and only reads correct it.
         if wait_s > min(self._queue_wait_s, max(0.0, deadline - now - self._read_s)):
             raise Busy(f"{wait_s:.1f} s to wait", retry_after=self._retry_after(wait_s))
-        return NativePlace(self, deadline, now)
+        return NativePlace(self, deadline, now, gone)
 
     def _expected_wait_s(self) -> float:
         now = self._clock.monotonic()
@@ -150,8 +156,9 @@ class NativeThreads:
 
     def read(self, place: NativePlace, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
         arrived, deadline = self._clock.monotonic(), place.deadline
-        if not self._free.acquire(timeout=max(0.0, min(self._queue_wait_s, deadline - arrived))):
-            raise Busy("waited in vain", retry_after=self._retry_after(self._expected_wait_s()))
+        with _while_somebody_waits(place.gone):
+            if not self._free.acquire(timeout=max(0.0, min(self._queue_wait_s, deadline - arrived))):
+                raise Busy("waited in vain", retry_after=self._retry_after(self._expected_wait_s()))
         begun = self._clock.monotonic()
         try:
             job = self._pool.spawn(_attempt, self._reader, data, options)
@@ -197,8 +204,9 @@ class NativePlace:
     reading: a thread is at work on it, even if its caller's deadline has passed.
     """
 
-    def __init__(self, owner: NativeThreads, deadline: float, since: float) -> None:
+    def __init__(self, owner: NativeThreads, deadline: float, since: float, gone: Callable[[], bool]) -> None:
         self.deadline = deadline
+        self.gone = gone
         self.reading = False
         self._owner = owner
         self._since = since
@@ -218,6 +226,30 @@ class NativePlace:
     def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
         self._waiting = True
         return self._owner.read(self, data, options)
+
+
+@contextmanager
+def _while_somebody_waits(gone: Callable[[], bool]) -> Iterator[None]:
+    """Raise Busy inside, wherever it waits, once the caller has hung up: as gevent's Timeout does.
+
+    The timer's callback runs in the hub, so what it raises can only reach the greenlet while that waits.
+    """
+    if gone():
+        raise Busy(CALLER_GONE)
+    waiter = gevent.getcurrent()
+    timer = gevent.get_hub().loop.timer(LOOK_AGAIN_S, repeat=LOOK_AGAIN_S)
+
+    def look() -> None:
+        if gone():
+            timer.stop()
+            waiter.throw(Busy(CALLER_GONE))
+
+    timer.start(look)
+    try:
+        yield
+    finally:
+        timer.stop()
+        timer.close()
 
 
 def _attempt(reader: Read, data: bytes, options: ReadOptions) -> Reading | Exception:

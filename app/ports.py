@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from app.model import Account, OcrRequest, Page, Quota, Reading, ReadOptions, UsageRecord
+from app.model import Account, OcrRequest, Page, Quota, Reading, ReadOptions, UsageRecord, never
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,5 +103,8 @@ class Offload(Protocol):
     def ready(self) -> bool:
         """Whether the engine has read its built-in picture and takes work."""
 
-    def reserve(self, deadline: float) -> Place:
-        """Raises Busy, with retry_after, where the picture could not be read in time."""
+    def reserve(self, deadline: float, gone: Callable[[], bool] = never) -> Place:
+        """Raises Busy, with retry_after, where the picture could not be read in time.
+
+        gone: whether nobody waits for the answer any more. Then a read that has not begun never does.
+        """

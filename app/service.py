@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 DETAIL = 3
 
 
+Watched = Callable[[str], AbstractContextManager[object]]
+
+
 class Decode(Protocol):
     def __call__(self, data: bytes, *, enough_px: int) -> Picture: ...
 
@@ -58,7 +61,7 @@ class OcrService:
         started = self.clock.monotonic()
         now = self.clock.now()
         account = self._authenticated(request, now)
-        with self.offload.reserve(request.deadline) as place:
+        with self.offload.reserve(request.deadline, request.gone) as place:
             ttl = nonce_ttl_s(request, now=now, policy=self.policy)
             quota = self.admission.admit(account, request, nonce_ttl_s=ttl)
             with self._failure_recorded(request, started):
@@ -108,20 +111,23 @@ class OcrService:
 class Reader:
     """What runs in the engine's thread: bytes -> array -> Page. Pure: no logging, no store, no request.
 
-    side_limit: the engine's, for options that name none.
+    side_limit: the engine's, for options that name none. watched: entered with the picture's digest while it
+    is decoded and read; raises OcrFailed where that must not be tried again.
     """
 
     decode: Decode
     engine: Engine
     side_limit: int
     clock: Clock
+    watched: Watched = nullcontext
 
     def __call__(self, data: bytes, options: ReadOptions) -> Reading:
         started = self.clock.monotonic()
-        picture = self.decode(data, enough_px=DETAIL * (options.side_limit or self.side_limit))
         digest = hashlib.sha256(data).hexdigest()
-        decoded = self.clock.monotonic()
-        page = _in_pixels_of(picture, self.engine.read(picture.image, options))
+        with self.watched(digest):
+            picture = self.decode(data, enough_px=DETAIL * (options.side_limit or self.side_limit))
+            decoded = self.clock.monotonic()
+            page = _in_pixels_of(picture, self.engine.read(picture.image, options))
         done = self.clock.monotonic()
         info = PictureInfo(picture.width, picture.height, picture.format, digest)
         return Reading(page, info, round((decoded - started) * 1000), round((done - decoded) * 1000))

@@ -7,6 +7,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,10 +20,11 @@ from app.offload import Inline, NativeThreads, under_gevent
 from app.picture.decode import DecodeLimits, decode
 from app.picture.fetch import GuardedFetcher
 from app.ports import Clock, Engine, Offload
-from app.service import OcrService, Reader
+from app.service import OcrService, Reader, Watched
 from app.state.database import Database
 from app.state.failures import FailureLimit
 from app.state.sql import SqlStore
+from app.suspects import Suspects
 from config.settings import EngineSettings, Settings, StateSettings
 
 # samples.draw.numbered(2468), and its text.
@@ -53,6 +55,7 @@ class Services:
     offload: Offload
     ocr: OcrService
     reader: Callable[[], Reader]
+    suspects: Suspects
     metrics: Metrics
 
     def start(self) -> None:
@@ -60,6 +63,7 @@ class Services:
         self._await_store()
         self.check_guard()
         map_large_blocks()
+        self._watch_for_crashes()
         self.offload.start()
 
     def _await_store(self) -> None:
@@ -74,6 +78,14 @@ class Services:
                 time.sleep(1)
             else:
                 return
+
+    def _watch_for_crashes(self) -> None:
+        try:
+            tracebacks = self.suspects.start()
+        except OSError as error:
+            raise RuntimeError(f"OCR_ENGINE__CRASH_DIR cannot be used: {error}") from error
+        for traceback in tracebacks:
+            log.error("a worker has crashed", extra={"fields": {"traceback": traceback}})
 
     def check_guard(self) -> None:
         """Raise RuntimeError if a picture URL could reach our own listener."""
@@ -94,7 +106,8 @@ def build_services(settings: Settings) -> Services:
     fetcher = GuardedFetcher(
         **settings.fetch.model_dump(), max_picture_bytes=settings.limits.max_picture_bytes, clock=clock
     )
-    reader = partial(build_reader, settings, clock)
+    suspects = Suspects(settings.engine.crash_dir)
+    reader = partial(build_reader, settings, clock, suspects.reading)
     offload = _build_offload(settings, reader, clock)
     ocr = OcrService(
         accounts=store,
@@ -112,7 +125,7 @@ def build_services(settings: Settings) -> Services:
             settings.auth.max_age_s, settings.auth.max_ahead_s, settings.auth.legacy_nonce_days
         ),
     )
-    return Services(settings, clock, store, fetcher, offload, ocr, reader, Metrics())
+    return Services(settings, clock, store, fetcher, offload, ocr, reader, suspects, Metrics())
 
 
 def build_database(settings: StateSettings) -> Database:
@@ -124,7 +137,7 @@ def build_database(settings: StateSettings) -> Database:
     )
 
 
-def build_reader(settings: Settings, clock: Clock) -> Reader:
+def build_reader(settings: Settings, clock: Clock, watched: Watched = nullcontext) -> Reader:
     """The engine with its models loaded, once it has read a picture of ours and found its text."""
     limits = DecodeLimits(
         settings.limits.max_picture_bytes,
@@ -133,7 +146,11 @@ def build_reader(settings: Settings, clock: Clock) -> Reader:
         settings.limits.max_jpeg_scans,
     )
     reader = Reader(
-        partial(decode, limits=limits), build_engine(settings.engine), settings.engine.side_limit, clock
+        partial(decode, limits=limits),
+        build_engine(settings.engine),
+        settings.engine.side_limit,
+        clock,
+        watched,
     )
     return reader.checked(SELF_TEST.read_bytes(), SELF_TEST_TEXT)
 

@@ -132,6 +132,10 @@ class EngineSettings(Group):
     max_worker_mb: NonNegativeInt = Field(
         3000, description="megabytes of a worker; a larger one is replaced; 0 is any size"
     )
+    crash_dir: Path = Field(
+        HOME / "var" / "crashes",
+        description="what a crashed worker was reading; instances on one machine share it",
+    )
 
     @model_validator(mode="after")
     def sides_in_order(self) -> Self:

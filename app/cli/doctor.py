@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import ServiceError
-from app.wiring import Services, build_reader
+from app.wiring import Services
 from config.settings import unknown_variables
 
 
@@ -26,7 +26,7 @@ def checks(services: Services) -> Iterator[Check]:
     settings = services.settings
     yield _attempt(
         "the engine reads its built-in picture",
-        lambda: f"({build_reader(settings, services.clock).engine.runtime})",
+        lambda: f"({services.reader().engine.runtime})",
     )
     yield _attempt(f"the database answers ({services.store.shown})", services.store.ping)
     yield _key_is_private(settings.state.key_file)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+import socket
+from dataclasses import asdict, replace
+from functools import partial
 
 from flask import Blueprint, Request, Response, g, request
 
@@ -35,6 +37,7 @@ def blueprint(
             limits=limits,
             address=request.remote_addr or "",
         )
+        asked = replace(asked, gone=partial(hung_up, request.environ.get("gunicorn.socket")))
         g.username = asked.username
         answer = service.handle(asked)
         g.outcome, g.elapsed = (RECOGNISED, ""), answer.elapsed
@@ -58,6 +61,22 @@ def blueprint(
         return answer
 
     return routes
+
+
+def hung_up(connection: socket.socket | None) -> bool:
+    """Whether the peer has closed its end, be it for sending alone: usual clients close both."""
+    if connection is None:
+        return False
+    patience = connection.gettimeout()
+    try:
+        connection.settimeout(0)
+        return connection.recv(1, socket.MSG_PEEK) == b""
+    except (BlockingIOError, ValueError):  # nothing yet; or TLS, which cannot be peeked into
+        return False
+    except OSError:
+        return True
+    finally:
+        connection.settimeout(patience)
 
 
 def _fields(incoming: Request, max_body_bytes: int) -> tuple[dict[str, Value], bytes | None]:

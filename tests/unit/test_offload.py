@@ -163,6 +163,32 @@ def test_a_slow_picture_host_does_not_keep_others_out() -> None:
     assert [job.get() for job in slow] == ["0.1", "0.1"]
 
 
+def test_a_read_that_waits_is_cancelled_once_its_caller_has_hung_up() -> None:
+    """Its place goes to others at once, and no thread ever sees it."""
+    bench = Bench(threads=1)
+    gone = threading.Event()
+    first = gevent.spawn(bench.read, b"1.5")
+    gevent.sleep(0.05)
+    with bench.offload.reserve(CLOCK.monotonic() + 20, gone.is_set) as place:
+        gevent.spawn_later(0.2, gone.set)
+        with pytest.raises(Busy, match="hung up"):
+            place.read(b"0.1", ReadOptions())
+    assert bench.reader.at_once == 1  # the first one is still at it
+    with pytest.raises(Busy, match="hung up"):
+        bench.offload.reserve(CLOCK.monotonic() + 20, gone.is_set)
+    assert bench.read_all(b"0.11", b"0.12") == ["0.11", "0.12"]
+    assert first.get() == "1.5"
+
+
+def test_a_caller_who_hung_up_while_the_picture_was_fetched_gets_no_thread(bench: Bench) -> None:
+    gone = threading.Event()
+    with bench.offload.reserve(CLOCK.monotonic() + 20, gone.is_set) as place:
+        gone.set()
+        with pytest.raises(Busy, match="hung up"):
+            place.read(b"0.1", ReadOptions())
+    assert not bench.reader.threads
+
+
 def test_waiting_ends_with_the_queue_limit() -> None:
     bench = Bench(threads=1, queue_wait_s=FIRST_GUESS_S)
     first = gevent.spawn(bench.read, b"1.5")
