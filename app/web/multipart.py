@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from io import BytesIO
+from typing import IO, Any
 
 from flask import Request
 from werkzeug.formparser import FormDataParser
@@ -27,23 +28,29 @@ class StrictFormParser(FormDataParser):
 class OcrHttpRequest(Request):
     form_data_parser_class = StrictFormParser
 
+    def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
+        """In memory, where the whole body is anyway."""
+        return BytesIO()
 
-def read_form(incoming: Request) -> tuple[dict[str, Value], bytes | None]:
+
+def read_form(incoming: Request, body: bytes | bytearray) -> tuple[dict[str, Value], bytes | None]:
     """The fields, and the file named `image`. Raises RequestMalformed."""
-    check_parts(incoming.get_data(), incoming.mimetype_params.get("boundary", ""))
+    options = incoming.mimetype_params
+    check_parts(body, options.get("boundary", ""))
+    parser = incoming.make_form_data_parser()
     try:
-        files = incoming.files
+        _, form, files = parser.parse(BytesIO(body), incoming.mimetype, len(body), options)
     except ValueError as error:
         raise RequestMalformed(str(error)) from error
-    for name in [*incoming.form, *files]:
-        if len(incoming.form.getlist(name)) + len(files.getlist(name)) > 1:
+    for name in [*form, *files]:
+        if len(form.getlist(name)) + len(files.getlist(name)) > 1:
             raise RequestMalformed("named twice", field=name[:64])
     if unknown := files.keys() - {"image"}:
         raise RequestMalformed("a file of another name", field=min(unknown)[:64])
-    return scan_form(incoming.form), files["image"].read() if "image" in files else None
+    return scan_form(form), files["image"].read() if "image" in files else None
 
 
-def check_parts(body: bytes, boundary: str) -> None:
+def check_parts(body: bytes | bytearray, boundary: str) -> None:
     """Raise RequestMalformed where Werkzeug would work for seconds: it reads what stands before the first
     part, and the head of each, line by line and without a limit.
     """
