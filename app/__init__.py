@@ -15,8 +15,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     from flask import Flask
 
     from app import cli, web
-    from app.web import assets, console, multipart, ocr, status
+    from app.web import assets, console, docs, multipart, ocr, status
     from app.web.codec import RequestLimits
+    from app.web.pages import Pages, load_words
     from app.wiring import build_services, new_request_id
     from config.settings import Settings, load_tips
 
@@ -48,12 +49,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     files = assets.Assets.load()
     app.register_blueprint(assets.blueprint(files))
-    app.register_blueprint(
-        console.blueprint(
-            files,
-            tips=tips,
-            limits=settings.limits.model_dump() | {"max_side_limit": settings.engine.max_side_limit},
-        )
-    )
+    known = settings.limits.model_dump() | {"max_side_limit": settings.engine.max_side_limit}
+    pages = Pages(files, words=load_words(), tips=tips, limits=known)
+    app.register_blueprint(console.blueprint(pages))
+    app.register_blueprint(docs.blueprint(pages, limits))
     cli.init_app(app)
     return app

@@ -55,6 +55,18 @@ def test_every_state_of_the_console_is_good_for_everybody(reader: Readers, alice
     somebody.shot(f"console-problem-{look}")
 
 
+@pytest.mark.parametrize("look", LOOKS)
+def test_the_apis_page_is_good_for_everybody(reader: Readers, look: str) -> None:
+    somebody = reader(**LOOKS[look])
+    page = somebody.open(path="/docs")
+    check(page)
+    somebody.shot(f"docs-{look}")
+    before = page.locator("h1").inner_text()
+    page.locator("#language").click()
+    expect(page.locator("h1")).not_to_have_text(before)
+    check(page)
+
+
 def test_the_language_is_the_browsers_until_it_is_switched(reader: Readers, alice: Caller) -> None:
     somebody = reader(locale="zh-CN")
     page = somebody.open(alice)

@@ -11,7 +11,7 @@ import pytest
 import requests
 from playwright.sync_api import expect
 
-from app.web.console import load_words
+from app.web.pages import load_words
 from config.settings import ROOT, load_tips
 from tests.browser.conftest import INSECURE_HOST, Reader
 from tests.picture_host import PictureHost, silence

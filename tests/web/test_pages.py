@@ -11,11 +11,11 @@ import pytest
 
 from app.web import assets
 from app.web.assets import FOLDER, Assets
-from app.web.console import WORDS, load_words
+from app.web.pages import WORDS, load_words
 from config.settings import ROOT
 from tests.web.conftest import Service
 
-PAGES = ["/"]
+PAGES = ["/", "/docs"]
 
 
 class Tags(HTMLParser):
@@ -43,7 +43,8 @@ def test_every_word_is_there_in_both_languages() -> None:
 
 
 def test_every_word_is_used_and_every_used_word_is_there() -> None:
-    texts = "".join(p.read_text() for p in [*FOLDER.glob("*.js"), *(FOLDER.parent / "templates").glob("*")])
+    sources = [*FOLDER.glob("*.js"), *(FOLDER.parent / "templates").glob("*"), FOLDER.parent / "openapi.py"]
+    texts = "".join(path.read_text() for path in sources)
     families = set(re.findall(r"\bword\(`(\w+_)\$", texts)) | set(re.findall(r'[(\[]"(\w+_)" ~', texts))
     asked = set(re.findall(r'\bword\("(\w+)"', texts)) | set(re.findall(r'\bt\("(\w+)"\)', texts))
     asked |= set(re.findall(r'data-word="(\w+)"', texts))

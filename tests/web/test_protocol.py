@@ -81,6 +81,8 @@ def test_every_route_says_who_may_call_it(service: Service) -> None:
         "/readyz": "operator",
         "/metrics": "operator",
         "/": "anyone",
+        "/docs": "anyone",
+        "/openapi.json": "anyone",
         "/static/<digest>/<name>": "anyone",
     }
 

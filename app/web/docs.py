@@ -1,0 +1,65 @@
+"""GET /docs and /openapi.json: the contract, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, current_app
+
+from app.authenticate import as_signed, sign, string_to_sign
+from app.model import Value
+from app.web import openapi
+from app.web.access import callers
+from app.web.codec import RequestLimits
+from app.web.errors import json_answer
+from app.web.pages import Pages, in_language
+
+SECRET = "an-example-secret-that-opens-nothing"  # noqa: S105
+FIELDS: dict[str, Value] = {
+    "username": "demo",
+    "timestamp": 1795203755,
+    "nonce": "Bbp-Io52REKkU6hr",
+    "picture_url": "https://example.com/a receipt.jpg?size=large&page=1",
+    "orient": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """The signing rule at work: what goes in, and what must come out."""
+
+    secret: str
+    fields: str
+    string_to_sign: str
+    sign: str
+
+
+def example() -> Example:
+    signed = {name: as_signed(value) for name, value in FIELDS.items()}
+    fields = json.dumps(FIELDS, indent=2)
+    return Example(SECRET, fields, string_to_sign(signed), sign(SECRET, signed))
+
+
+def blueprint(pages: Pages, limits: RequestLimits) -> Blueprint:
+    routes = Blueprint("docs", __name__, template_folder="templates")
+    text = openapi.Text(in_language(pages.words, "en"), in_language(pages.tips, "en"))
+
+    @routes.get("/openapi.json")
+    @callers("anyone")
+    def document() -> Response:
+        return json_answer(openapi.document(current_app.url_map, limits=limits, text=text))
+
+    @routes.get("/docs")
+    @callers("anyone")
+    def docs() -> Response:
+        return pages.render(
+            "docs.html",
+            example=example(),
+            fields=openapi.request_fields(limits, text.words),
+            errors=openapi.service_errors(),
+            routes=openapi.routes(current_app.url_map),
+            tips=pages.tips,
+        )
+
+    return routes

@@ -1,0 +1,72 @@
+"""What every page for people has: our own scripts and styles alone, in the reader's language."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from flask import Response, render_template
+
+from app.web.assets import Assets
+from app.web.errors import Tips, preferred
+
+Words = Mapping[str, Mapping[str, str]]
+
+WORDS = Path(__file__).parent / "words.yaml"
+LANGUAGES = {"en": "en", "zh": "zh-CN"}
+"""Of words.yaml, and as HTML names them."""
+
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "connect-src 'self'",
+        "img-src 'self' blob: http: https:",  # a picture given by its URL is shown from there
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Cache-Control": "no-cache",
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept-Language",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def load_words() -> Words:
+    """What the pages say, by key and language."""
+    words: Words = yaml.safe_load(WORDS.read_text("utf-8"))
+    return words
+
+
+class Pages:
+    """Renders templates. limits: what the scripts must know of the settings, such as max_picture_bytes."""
+
+    def __init__(self, assets: Assets, *, words: Words, tips: Tips, limits: Mapping[str, int]) -> None:
+        self.words, self.tips = words, tips
+        self._assets = assets
+        self._known = {"words": words, "tips": tips, "limits": limits}
+
+    def render(self, template: str, **values: Any) -> Response:
+        """A template as an answer. It has `said`, the words in the language that the reader likes best."""
+        language = preferred(LANGUAGES)
+        html = render_template(
+            template,
+            asset=self._assets.url,
+            language=language,
+            html_language=LANGUAGES[language],
+            said=in_language(self.words, language),
+            known=self._known,
+            **values,
+        )
+        return Response(html, headers=HEADERS, content_type="text/html; charset=utf-8")
+
+
+def in_language(sentences: Words, language: str) -> dict[str, str]:
+    return {key: versions[language] for key, versions in sentences.items()}
