@@ -18,6 +18,12 @@ Value = str | int | bool
 CharsetName = Literal["full", "latin", "digits", "chinese+latin"]
 """The sets of characters that a caller may restrict recognition to."""
 
+Period = Literal["none", "day", "month"]
+"""How long a quota lasts before it begins anew, in UTC; none is for ever."""
+
+KeepText = Literal["none", "hash", "full"]
+"""What is kept of the text that was read: nothing, its SHA-256, or all of it and its SHA-256."""
+
 Point = tuple[int, int]
 Quad = tuple[Point, Point, Point, Point]
 
@@ -76,7 +82,7 @@ class Account:
     """A user as authentication sees it.
 
     secrets: the active ones, newest first, at most two.
-    quota_limit: recognitions granted in all; None is without limit.
+    quota_limit: recognitions granted in a period; None is without limit.
     """
 
     user_id: int
@@ -85,11 +91,12 @@ class Account:
     enabled: bool = True
     allow_legacy_sign: bool = False
     quota_limit: int | None = None
+    quota_period: Period = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Recognitions granted and left; both None for a user without limit."""
+    """Recognitions granted in the user's period, and left of them; both None for a user without limit."""
 
     limit: int | None
     remaining: int | None
@@ -152,7 +159,10 @@ class Elapsed:
 
 @dataclass(frozen=True, slots=True)
 class UsageRecord:
-    """One admitted request, however it ended. status_code as in the wire contract; 6 is charged."""
+    """One admitted request, however it ended. status_code as in the wire contract; 6 is charged.
+
+    text: what was read, for those who keep it.
+    """
 
     request_id: str
     username: str
@@ -161,6 +171,7 @@ class UsageRecord:
     picture: PictureInfo | None = None
     lines: int = 0
     characters: int = 0
+    text: str = field(default="", repr=False)
 
     @property
     def charged(self) -> bool:

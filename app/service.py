@@ -164,4 +164,5 @@ def _success(request: OcrRequest, reading: Reading, elapsed: Elapsed) -> UsageRe
         picture=reading.picture,
         lines=len(lines),
         characters=sum(len(line.text) for line in lines),
+        text=reading.page.text,
     )

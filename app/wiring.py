@@ -101,6 +101,7 @@ def build_services(settings: Settings) -> Services:
         rate_per_minute=settings.auth.rate_per_minute,
         rate_burst=settings.auth.rate_burst,
         abandoned_after_s=settings.limits.max_timeout_ms / 1000 + settings.engine.read_limit_s,
+        keep_text=settings.usage.keep_text,
         clock=clock,
     )
     fetcher = GuardedFetcher(

@@ -191,6 +191,12 @@ class StateSettings(Group):
         return self
 
 
+class UsageSettings(Group):
+    keep_text: Literal["none", "hash", "full"] = Field(
+        "none", description="of the text that was read, a record keeps: none, hash (its SHA-256) or full"
+    )
+
+
 class LogSettings(Group):
     file: str = Field(f"{HOME}/log/ocr.log", description="JSON lines, one a request; - is standard error")
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -214,6 +220,7 @@ class Settings(BaseSettings):
     fetch: FetchSettings = FetchSettings()
     engine: EngineSettings = EngineSettings()
     state: StateSettings = StateSettings()
+    usage: UsageSettings = UsageSettings()
     log: LogSettings = LogSettings()
 
 

@@ -39,9 +39,33 @@ db_group = AppGroup("db", help="The database.")
 @db_group.command("init")
 @told
 def init() -> None:
-    """Make the database, its tables and the key file, as far as they are missing."""
-    services().store.create()
-    click.echo(f"Ready: {services().store.shown}")
+    """Make the tables in an empty database, and the key file; changes nothing that is there."""
+    store = services().store
+    if store.version() is None:
+        store.upgrade()
+    store.create()
+    click.echo(f"Ready: {store.shown}")
+
+
+@db_group.command("upgrade")
+@told
+def upgrade() -> None:
+    """Bring the tables of an earlier release up to this one. Back the database up before."""
+    store = services().store
+    click.echo(f"Upgrading {store.shown} ...")
+    before, after = store.upgrade()
+    click.echo(
+        f"Version {after}, as before." if before == after else f"Version {before or 'none'} -> {after}."
+    )
+
+
+@db_group.command("status")
+@told
+def status() -> None:
+    """Say which version the tables have; exit 1 if it is not that of this release."""
+    store = services().store
+    click.echo(f"{store.shown}: version {store.version() or 'none'}")
+    store.check_version()
 
 
 @click.command("doctor")

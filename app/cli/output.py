@@ -11,6 +11,7 @@ from flask import current_app
 
 from app.errors import DependencyUnavailable, ServiceError
 from app.ocr.models import ModelError
+from app.state.schema import SchemaMismatch
 from app.state.secrets import KeyFileError
 from app.state.users import DuplicateUser, UnknownUser
 from app.wiring import Services
@@ -39,7 +40,7 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
             raise click.ClickException(f"{error.detail} (`flask db init` makes the database)") from error
         except ServiceError as error:
             raise click.ClickException(f"{error.error}: {error.detail}") from error
-        except (KeyFileError, ModelError, OSError) as error:
+        except (KeyFileError, SchemaMismatch, ModelError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
     return wrapped

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlencode
 
 import click
 from flask.cli import AppGroup
 
 from app.cli.output import moment, services, table, told
-from app.model import USERNAME
-from app.state.users import DuplicateUser, UnknownUser
+from app.model import USERNAME, Period
+from app.state.users import DuplicateUser, UnknownUser, UserSummary
 
 UNLIMITED = "unlimited"
+PERIOD = click.Choice(get_args(Period))
+PERIOD_HELP = "When the quota begins anew, in UTC."
 
 
 def _username(ctx: click.Context, param: click.Parameter, name: str) -> str:
@@ -41,14 +43,19 @@ users_group = AppGroup("users", help="Who may call the service.")
 @click.option(
     "--quota", type=QuotaLimit(), default=UNLIMITED, show_default=True, help="Recognitions granted."
 )
+@click.option(
+    "--per", "period", type=PERIOD, default="none", show_default=True, help="How long it lasts (UTC)."
+)
 @click.option("--allow-legacy-sign", is_flag=True, help="Accept the original service's md5 signature, too.")
 @click.option("--if-missing", is_flag=True, help="Succeed without a word if there is such a user.")
 @told
-def add(name: str, quota: int | None, allow_legacy_sign: bool, if_missing: bool) -> None:
+def add(name: str, quota: int | None, period: Period, allow_legacy_sign: bool, if_missing: bool) -> None:
     """Add a user and print its secret, once."""
     services().store.create()
     try:
-        secret = services().store.users.add(name, quota_limit=quota, allow_legacy_sign=allow_legacy_sign)
+        secret = services().store.users.add(
+            name, quota_limit=quota, quota_period=period, allow_legacy_sign=allow_legacy_sign
+        )
     except DuplicateUser:
         if if_missing:
             return
@@ -64,14 +71,15 @@ def list_() -> None:
         (
             user.username,
             "enabled" if user.enabled else "disabled",
-            UNLIMITED if user.quota_limit is None else str(user.quota_limit),
+            _granted(user),
             str(user.quota_used),
+            "-" if user.quota_limit is None else str(max(0, user.quota_limit - user.quota_used)),
             "hmac-sha256, md5" if user.allow_legacy_sign else "hmac-sha256",
             moment(user.created_at),
         )
         for user in services().store.users.list()
     ]
-    table(("USER", "STATE", "QUOTA", "USED", "SIGNATURES", "SINCE"), rows)
+    table(("USER", "STATE", "QUOTA", "USED", "LEFT", "SIGNATURES", "SINCE"), rows)
 
 
 @users_group.command("enable")
@@ -93,10 +101,12 @@ def disable(name: str) -> None:
 @users_group.command("set-quota")
 @click.argument("name")
 @click.argument("limit", type=QuotaLimit())
+@click.option("--per", "period", type=PERIOD, help=f"{PERIOD_HELP} By default as before.")
 @told
-def set_quota(name: str, limit: int | None) -> None:
-    """Grant LIMIT recognitions in all, those already used among them."""
-    services().store.users.set_quota(name, limit)
+def set_quota(name: str, limit: int | None, period: Period | None) -> None:
+    """Grant LIMIT recognitions, those already used among them: in all, or per day or month."""
+    user = services().store.users.set_quota(name, limit, period)
+    click.echo(f"{name}: {_granted(user)}, {user.quota_used} of them used.")
 
 
 @users_group.command("set-legacy-sign")
@@ -134,6 +144,12 @@ def link(name: str, base: str | None) -> None:
     everywhere = re.compile(r"^(0\.0\.0\.0|\[::\])?:")  # listened on, but no address to open
     base = base or "http://" + everywhere.sub("127.0.0.1:", bind)
     click.echo(f"{base.rstrip('/')}/#{urlencode({'user': name, 'secret': account.secrets[0]})}")
+
+
+def _granted(user: UserSummary) -> str:
+    if user.quota_limit is None:
+        return UNLIMITED
+    return f"{user.quota_limit}" + ("" if user.quota_period == "none" else f"/{user.quota_period}")
 
 
 def _show_secret(name: str, secret: str) -> None:

@@ -20,6 +20,9 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from app.errors import DependencyUnavailable
 from app.state import mysql, sqlite
 
+PATIENT_TIMEOUT_S = 3600
+"""How long one statement of an operator's command may take on MySQL."""
+
 
 class Database:
     """SQLite or MySQL, by the URL. Opens nothing until it is used: it may be built before a fork, but not
@@ -34,6 +37,8 @@ class Database:
         self, url: str, *, busy_timeout_ms: int, mysql_timeout_s: float, mysql_connections: int
     ) -> None:
         parsed = make_url(url)
+        self._url = url
+        self._busy_timeout_ms = busy_timeout_ms
         self.shown = parsed.render_as_string(hide_password=True)
         self.embedded = parsed.get_backend_name() == "sqlite"
         if self.embedded:
@@ -46,6 +51,15 @@ class Database:
                 connections=mysql_connections,
             )
         self._writer = self._engine.execution_options(writes=True)  # the same pool
+
+    def patient(self) -> Database:
+        """The same for an operator's work that may take long, of which MySQL says nothing meanwhile."""
+        return Database(
+            self._url,
+            busy_timeout_ms=self._busy_timeout_ms,
+            mysql_timeout_s=PATIENT_TIMEOUT_S,
+            mysql_connections=1,
+        )
 
     @contextmanager
     def read(self) -> Iterator[Connection]:

@@ -1,14 +1,58 @@
-"""What a user has used of its quota."""
+"""What a user has used of its quota: the number of its charged records that were begun in the current period.
+
+A period is a day or a month of UTC, or has no end. The user's row says when the one began that is counted.
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, update
+from datetime import UTC, datetime
+from typing import Any
 
-from app.state.tables import users
+from sqlalchemy import Connection, Row, func, select, update
+
+from app.model import Period
+from app.state.tables import usage_records, users
+
+DAY_MS = 86_400_000
 
 
-def charge(connection: Connection, user_id: int, times: int) -> None:
-    """Change quota_used along with the charged records of a transaction; times may be negative."""
+def period_start(period: Period, moment: int) -> int:
+    """When the period of this moment began; both in ms since 1970. 0 where it has no end."""
+    if period == "none":
+        return 0
+    if period == "day":
+        return moment - moment % DAY_MS
+    day = datetime.fromtimestamp(moment / 1000, UTC)
+    return int(datetime(day.year, day.month, 1, tzinfo=UTC).timestamp()) * 1000
+
+
+def period_end(period: Period, moment: int) -> int | None:
+    """When the next one begins, or None."""
+    if period == "none":
+        return None
+    start = period_start(period, moment)
+    return period_start(period, start + (DAY_MS if period == "day" else 31 * DAY_MS))
+
+
+def counted(user: Row[Any], moment: int) -> tuple[int, int]:
+    """What a row of `users` says to this moment: how much is used, and since when that is counted.
+
+    A record begun in a new period ends the one before; one that comes late does not bring it back.
+    """
+    since = max(user.period_started_at, period_start(user.quota_period, moment))
+    return (user.quota_used if since == user.period_started_at else 0), since
+
+
+def charge(connection: Connection, user_id: int, times: int, begun: int) -> None:
+    """Change quota_used along with a charged record of a transaction. begun: its started_at; one of an
+    earlier period is counted no more. times may be negative.
+    """
     if times:
-        mine = update(users).where(users.c.id == user_id)
+        mine = update(users).where(users.c.id == user_id, users.c.period_started_at <= begun)
         connection.execute(mine.values(quota_used=users.c.quota_used + times))
+
+
+def charged_since(connection: Connection, user_id: int, since: int) -> int:
+    """How many records say so."""
+    mine = (usage_records.c.user_id == user_id, usage_records.c.started_at >= since, usage_records.c.charged)
+    return connection.scalar(select(func.count()).where(*mine)) or 0

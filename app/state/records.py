@@ -4,17 +4,17 @@ comes twice or in the wrong order.
 
 from __future__ import annotations
 
-from collections import Counter
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from sqlalchemy import Connection, Insert, and_, case, select
+from sqlalchemy import Connection, Insert, and_, case, select, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError, StatementError
 
-from app.model import RECOGNISED, USERNAME, UsageRecord
-from app.state.quota import charge
+from app.model import RECOGNISED, USERNAME, KeepText, UsageRecord
+from app.state.quota import counted
 from app.state.tables import usage_records, users
 
 Count = Annotated[int, Field(ge=0, lt=2**31)]
@@ -46,6 +46,8 @@ class UsageRow(BaseModel):
     decode_ms: Count | None = None
     ocr_ms: Count | None = None
     total_ms: Count | None = None
+    text_sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    text: str | None = Field(None, repr=False)
 
     @model_validator(mode="after")
     def ends_as_a_whole(self) -> Self:
@@ -65,9 +67,10 @@ class UsageRow(BaseModel):
         return self.model_dump() | {"charged": self.charged}
 
 
-def columns(record: UsageRecord) -> dict[str, Any]:
-    """What a finished record adds to its row, but for finished_at; the text that was read is not kept."""
+def columns(record: UsageRecord, *, keep_text: KeepText) -> dict[str, Any]:
+    """What a finished record adds to its row, but for finished_at."""
     picture, elapsed = record.picture, record.elapsed
+    hashed = record.charged and keep_text != "none"
     return {
         "status_code": record.status_code,
         "picture_sha256": picture and picture.sha256,
@@ -81,6 +84,8 @@ def columns(record: UsageRecord) -> dict[str, Any]:
         "decode_ms": elapsed.decode,
         "ocr_ms": elapsed.ocr,
         "total_ms": elapsed.total,
+        "text_sha256": hashlib.sha256(record.text.encode()).hexdigest() if hashed else None,
+        "text": record.text if hashed and keep_text == "full" else None,
     }
 
 
@@ -132,22 +137,42 @@ def _furthest(rows: Iterable[UsageRow]) -> list[UsageRow]:
 
 
 def _store(connection: Connection, rows: list[UsageRow]) -> None:
-    owners = users.c.id.in_({row.user_id for row in rows})
-    connection.execute(select(users.c.id).where(owners).order_by(users.c.id).with_for_update())
+    ledger = _Ledger(connection, rows)
     these = usage_records.c.request_id.in_([row.request_id for row in rows])
     there = select(usage_records.c.request_id, usage_records.c.finished_at, usage_records.c.charged)
     known = {row.request_id: row for row in connection.execute(there.where(these).with_for_update())}
 
-    moving, charges = [], Counter[int]()
+    moving = []
     for row in rows:
         before = known.get(row.request_id)
         if before is None or (before.finished_at is None and row.finished):
             moving.append(row.values())
-            charges[row.user_id] += int(row.charged) - int(before is not None and before.charged)
+            ledger.enter(row, int(row.charged) - int(before is not None and before.charged))
     if moving:
         connection.execute(_upsert(connection.dialect.name), moving)
-    for user_id, times in charges.items():
-        charge(connection, user_id, times)
+    ledger.write(connection)
+
+
+class _Ledger:
+    """What the users of some rows have used, in the newest period that the rows belong to."""
+
+    def __init__(self, connection: Connection, rows: Iterable[UsageRow]) -> None:
+        newest: dict[int, int] = {}
+        for row in rows:
+            newest[row.user_id] = max(row.started_at, newest.get(row.user_id, 0))
+        owners = select(users).where(users.c.id.in_(newest)).order_by(users.c.id).with_for_update()
+        found = {user.id: counted(user, newest[user.id]) for user in connection.execute(owners)}
+        self._used = {user_id: used for user_id, (used, _) in found.items()}
+        self._since = {user_id: since for user_id, (_, since) in found.items()}
+
+    def enter(self, row: UsageRow, times: int) -> None:
+        if row.user_id in self._used and row.started_at >= self._since[row.user_id]:
+            self._used[row.user_id] += times
+
+    def write(self, connection: Connection) -> None:
+        for user_id, used in self._used.items():
+            this = update(users).where(users.c.id == user_id)
+            connection.execute(this.values(quota_used=used, period_started_at=self._since[user_id]))
 
 
 def _upsert(dialect: str) -> Insert:

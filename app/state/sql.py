@@ -1,27 +1,30 @@
 """Accounts, admission and usage in one SQL database.
 
-A user's quota_used is the number of its usage records that are charged. A record is charged when it is begun,
-and gives that back when it ends otherwise than with a recognised picture.
+A user's quota_used is the number of its usage records of the current period that are charged. A record is
+charged when it is begun, and gives that back when it ends otherwise than with a recognised picture.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
-from app.errors import NonceReplayed, OcrFailed, QuotaExhausted, UserDisabled
-from app.model import Account, OcrRequest, Quota, UsageRecord
+from app.errors import OcrFailed
+from app.model import Account, KeepText, OcrRequest, Quota, UsageRecord
 from app.ports import Clock
+from app.state import schema
+from app.state.admission import begin_record, locked_user, purge_nonces, require_quota, spend_nonce
 from app.state.database import Database
-from app.state.quota import charge
+from app.state.quota import charge, counted
 from app.state.rate import Rate
 from app.state.records import columns
 from app.state.secrets import SecretBox
-from app.state.tables import metadata, nonces, usage_records, user_secrets, users
+from app.state.tables import nonces, usage_records, user_secrets, users
 from app.state.users import UserDirectory
 
 PURGED_PER_ADMISSION = 8  # more than the one that it adds, so that the expired ones get fewer
@@ -45,6 +48,7 @@ class SqlStore:
         rate_per_minute: int,
         rate_burst: int,
         abandoned_after_s: float,
+        keep_text: KeepText = "none",
     ) -> None:
         self.database = database
         self.shown = database.shown  # its URL, without a password
@@ -52,16 +56,35 @@ class SqlStore:
         self._rate = Rate(per_minute=rate_per_minute, burst=rate_burst)
         self.users = UserDirectory(self.database, self._box, clock)
         self._clock = clock
+        self._keep_text = keep_text
         self._abandoned_after_ms = math.ceil(abandoned_after_s * 1000)
 
     def create(self) -> None:
-        """The key file, the database and its tables, as far as they are missing; raises KeyFileError.
+        """The key file, and where the database is our own file, that with its tables, as far as missing.
 
-        Any number of processes may do so at once: the write lock makes one of them the first.
+        Any number of processes may do so at once. Raises KeyFileError, and SchemaMismatch where the tables of
+        a MySQL database are not those of this software: they are shared with machines that may run another.
         """
         self._box.load()
-        with self.database.write() as connection:
-            metadata.create_all(connection)
+        if self.database.embedded:
+            schema.upgrade(self.database)
+        else:
+            schema.check(self.database)
+
+    def version(self) -> str | None:
+        """Of the tables that are there; None where there are none. Raises DependencyUnavailable."""
+        with self.database.read() as connection:
+            return schema.version(connection)
+
+    def check_version(self) -> None:
+        """Raises SchemaMismatch, with the remedy."""
+        schema.check(self.database)
+
+    def upgrade(self) -> tuple[str | None, str]:
+        """The key file and the tables, wherever they are; their versions before (None: none) and after."""
+        self._box.load()
+        with closing(self.database.patient()) as patient:
+            return schema.upgrade(patient)
 
     def ping(self) -> None:
         """One cheap read of the file. Raises DependencyUnavailable."""
@@ -93,6 +116,7 @@ class SqlStore:
             enabled=user.enabled,
             allow_legacy_sign=user.allow_legacy_sign,
             quota_limit=user.quota_limit,
+            quota_period=user.quota_period,
         )
 
     def admit(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> Quota:
@@ -104,17 +128,18 @@ class SqlStore:
         """
         now = self._now_ms()
         with self.database.write() as connection:
-            row = select(users).where(users.c.id == account.user_id).with_for_update()
-            user = connection.execute(row).one_or_none()
-            if user is None or not user.enabled:
-                raise UserDisabled(account.username)
-            used = user.quota_used - self._close_lost(connection, user.id, now)
-            if _spend_nonce(connection, user.id, request, now, now + math.ceil(nonce_ttl_s * 1000)):
+            user = locked_user(connection, account)
+            if self._close_lost(connection, user.id, now):
+                user = locked_user(connection, account)
+            used, since = counted(user, now)
+            if spend_nonce(connection, user.id, request, now, now + math.ceil(nonce_ttl_s * 1000)):
                 arrival = self._rate.next_arrival(user.rate_tat_us, now * 1000)
-                _spend_quota(connection, user.id, arrival)
-                _begin_record(connection, user.id, request, now)
-                _purge_nonces(connection, now, PURGED_PER_ADMISSION, nonces.c.user_id == user.id)
                 used += 1
+                require_quota(user, used, now)
+                spent = {"quota_used": used, "period_started_at": since, "rate_tat_us": arrival}
+                connection.execute(update(users).where(users.c.id == user.id).values(spent))
+                begin_record(connection, user.id, request, now)
+                purge_nonces(connection, now, PURGED_PER_ADMISSION, nonces.c.user_id == user.id)
         limit = user.quota_limit
         return Quota(limit, None if limit is None else max(0, limit - used))
 
@@ -131,9 +156,13 @@ class SqlStore:
                 raise LookupError(f"no usage record was begun for {record.request_id}")
             if begun.finished_at is not None:
                 return
-            values = columns(record) | {"charged": record.charged, "finished_at": self._now_ms()}
+            values = columns(record, keep_text=self._keep_text) | {
+                "charged": record.charged,
+                "finished_at": self._now_ms(),
+            }
             connection.execute(update(usage_records).where(this).values(values))
-            charge(connection, begun.user_id, int(record.charged) - int(begun.charged))
+            times = int(record.charged) - int(begun.charged)
+            charge(connection, begun.user_id, times, begun.started_at)
 
     def tail(self, count: int) -> list[Mapping[str, Any]]:
         """The newest usage records, newest first: the columns of usage_records by name."""
@@ -154,7 +183,7 @@ class SqlStore:
                 closed += self._close_lost(connection, user_id, now)
         while True:
             with self.database.write() as connection:
-                if _purge_nonces(connection, now, PURGED_PER_SWEEP) < PURGED_PER_SWEEP:
+                if purge_nonces(connection, now, PURGED_PER_SWEEP) < PURGED_PER_SWEEP:
                     return closed
 
     def _lost(self, now: int) -> ColumnElement[bool]:
@@ -166,60 +195,16 @@ class SqlStore:
 
         Looked for without a lock, so as not to wait for those who end other records of this user.
         """
-        mine = select(usage_records.c.request_id).where(usage_records.c.user_id == user_id, self._lost(now))
-        lost = connection.scalars(mine).all()
-        if not lost:
-            return 0
-        closing = update(usage_records).where(usage_records.c.request_id.in_(lost), self._lost(now))
-        closed = connection.execute(closing.values(status_code=OcrFailed.status_code, charged=False)).rowcount
-        charge(connection, user_id, -closed)
+        mine = select(usage_records).where(usage_records.c.user_id == user_id, self._lost(now))
+        lost = connection.execute(mine).all()
+        closed = 0
+        for record in lost:
+            this = and_(usage_records.c.request_id == record.request_id, self._lost(now))
+            end = {"status_code": OcrFailed.status_code, "charged": False}
+            rows = connection.execute(update(usage_records).where(this).values(end)).rowcount
+            charge(connection, user_id, -rows, record.started_at)
+            closed += rows
         return closed
 
     def _now_ms(self) -> int:
         return int(self._clock.now() * 1000)
-
-
-def _spend_nonce(connection: Connection, user_id: int, request: OcrRequest, now: int, until: int) -> bool:
-    """False if this very request has spent it already: it is our own retry."""
-    this = (nonces.c.user_id == user_id, nonces.c.nonce == request.nonce)
-    spent = connection.execute(select(nonces).where(*this)).one_or_none()
-    if spent is not None:
-        if spent.expires_at > now:
-            if spent.request_id == request.request_id:
-                return False
-            raise NonceReplayed(f"spent by request {spent.request_id}")
-        connection.execute(delete(nonces).where(*this))
-    key = {"user_id": user_id, "nonce": request.nonce}
-    connection.execute(insert(nonces).values(**key, request_id=request.request_id, expires_at=until))
-    return True
-
-
-def _spend_quota(connection: Connection, user_id: int, arrival_us: int) -> None:
-    left = or_(users.c.quota_limit.is_(None), users.c.quota_used < users.c.quota_limit)
-    spend = update(users).where(users.c.id == user_id, left)
-    values = {"quota_used": users.c.quota_used + 1, "rate_tat_us": arrival_us}
-    if connection.execute(spend.values(values)).rowcount == 0:
-        raise QuotaExhausted("nothing left")
-
-
-def _begin_record(connection: Connection, user_id: int, request: OcrRequest, now: int) -> None:
-    connection.execute(
-        insert(usage_records).values(
-            request_id=request.request_id,
-            user_id=user_id,
-            username=request.username,
-            started_at=now,
-            charged=True,
-        )
-    )
-
-
-def _purge_nonces(connection: Connection, now: int, at_most: int, *condition: ColumnElement[bool]) -> int:
-    """Read, then delete by key, so that MySQL locks no other rows. Returns how many there were."""
-    query = select(nonces.c.user_id, nonces.c.nonce).where(nonces.c.expires_at <= now, *condition)
-    expired: dict[int, list[str]] = {}
-    for user_id, nonce in connection.execute(query.limit(at_most)):
-        expired.setdefault(user_id, []).append(nonce)
-    for user_id, names in expired.items():
-        connection.execute(delete(nonces).where(nonces.c.user_id == user_id, nonces.c.nonce.in_(names)))
-    return sum(map(len, expired.values()))

@@ -20,6 +20,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import BINARY, TypeDecorator, TypeEngine
@@ -68,11 +69,13 @@ users = Table(
     Column("enabled", Boolean, nullable=False),
     Column("allow_legacy_sign", Boolean, nullable=False),
     Column("quota_limit", BigInteger),  # NULL: without limit
-    Column("quota_used", BigInteger, nullable=False),  # usage records of this user that are charged
+    Column("quota_used", BigInteger, nullable=False),  # charged usage records of this user, of this period
     Column(
         "rate_tat_us", BigInteger, nullable=False
     ),  # theoretical arrival time; microseconds, for its fractions
     Column("created_at", BigInteger, nullable=False),
+    Column("quota_period", _ascii(8), nullable=False, server_default="none"),  # none, day or month
+    Column("period_started_at", BigInteger, nullable=False, server_default="0"),  # of what quota_used counts
     **_MYSQL,
     sqlite_autoincrement=True,  # an id is never given twice: usage records outlive their user
 )
@@ -121,7 +124,10 @@ usage_records = Table(
     Column("decode_ms", Integer),
     Column("ocr_ms", Integer),
     Column("total_ms", Integer),
+    Column("text_sha256", _ascii(64)),  # of what was read, where OCR_USAGE__KEEP_TEXT says so
+    Column("text", Text().with_variant(mysql.MEDIUMTEXT(), "mysql")),
     Index("ix_usage_running", "status_code", "started_at"),  # the few that run, to find those that were lost
-    Index("ix_usage_newest", "started_at"),  # tail
+    Index("ix_usage_newest", "started_at"),  # tail, purge
+    Index("ix_usage_user", "user_id", "started_at"),  # reports, and counting a period anew
     **_MYSQL,
 )

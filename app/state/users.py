@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from app.model import Period
 from app.ports import Clock
 from app.state.database import Database
+from app.state.quota import charged_since, counted, period_start
 from app.state.secrets import SecretBox, SecretUnreadable, new_secret
 from app.state.tables import user_secrets, users
 
@@ -24,12 +27,16 @@ class UnknownUser(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class UserSummary:
-    """quota_limit: recognitions granted in all, None without limit. created_at: ms since 1970, UTC."""
+    """quota_limit: recognitions granted in a period, None without limit. quota_used: in the current one.
+
+    created_at: ms since 1970, UTC.
+    """
 
     username: str
     enabled: bool
     allow_legacy_sign: bool
     quota_limit: int | None
+    quota_period: Period
     quota_used: int
     created_at: int
 
@@ -42,13 +49,25 @@ class UserDirectory:
         self._box = box
         self._clock = clock
 
-    def add(self, username: str, *, quota_limit: int | None = None, allow_legacy_sign: bool = False) -> str:
-        """The new user's secret, to be shown once: it cannot be read back. Raises DuplicateUser."""
+    def add(
+        self,
+        username: str,
+        *,
+        quota_limit: int | None = None,
+        quota_period: Period = "none",
+        allow_legacy_sign: bool = False,
+        secret: str | None = None,
+    ) -> str:
+        """The new user's secret, to be shown once: it cannot be read back. Raises DuplicateUser.
+
+        secret: one that the user has already, from elsewhere; by default a new one.
+        """
         user = insert(users).values(
             username=username,
             enabled=True,
             allow_legacy_sign=allow_legacy_sign,
             quota_limit=quota_limit,
+            quota_period=quota_period,
             quota_used=0,
             rate_tat_us=0,
             created_at=self._now_ms(),
@@ -58,19 +77,36 @@ class UserDirectory:
                 user_id = connection.execute(user).lastrowid
             except IntegrityError:
                 raise DuplicateUser(username) from None
-            return self._add_secret(connection, user_id, new_secret(), self._now_ms())
+            return self._add_secret(connection, user_id, secret or new_secret(), self._now_ms())
 
     def list(self) -> list[UserSummary]:
-        query = select(*(users.c[name] for name in UserSummary.__slots__)).order_by(users.c.username)
+        now = self._now_ms()
         with self._database.read() as connection:
-            return [UserSummary(*row) for row in connection.execute(query)]
+            return [
+                _summary(user, now) for user in connection.execute(select(users).order_by(users.c.username))
+            ]
 
     def set_enabled(self, username: str, enabled: bool) -> None:
         self._set(username, enabled=enabled)
 
-    def set_quota(self, username: str, limit: int | None) -> None:
-        """limit: recognitions granted in all, those already used among them; None is without limit."""
-        self._set(username, quota_limit=limit)
+    def set_quota(self, username: str, limit: int | None, period: Period | None = None) -> UserSummary:
+        """limit: recognitions granted in a period, those already used in it among them; None is no limit.
+
+        period: None leaves it as it is. With another one, what is used is counted anew from the records.
+        """
+        now = self._now_ms()
+        with self._database.write() as connection:
+            this = select(users).where(users.c.username == username)
+            user = connection.execute(this.with_for_update()).one_or_none()
+            if user is None:
+                raise UnknownUser(username)
+            values: dict[str, Any] = {"quota_limit": limit}
+            if period not in (None, user.quota_period):
+                since = period_start(period, now)
+                used = charged_since(connection, user.id, since)
+                values |= {"quota_period": period, "period_started_at": since, "quota_used": used}
+            connection.execute(update(users).where(users.c.id == user.id).values(values))
+            return _summary(connection.execute(this).one(), now)
 
     def set_legacy_sign(self, username: str, allowed: bool) -> None:
         self._set(username, allow_legacy_sign=allowed)
@@ -107,3 +143,9 @@ class UserDirectory:
 
     def _now_ms(self) -> int:
         return int(self._clock.now() * 1000)
+
+
+def _summary(user: Row[Any], now: int) -> UserSummary:
+    used, _ = counted(user, now)
+    values = user._asdict() | {"quota_used": used}
+    return UserSummary(**{name: values[name] for name in UserSummary.__slots__})

@@ -42,7 +42,10 @@ def blueprint(
         g.username = asked.username
         answer = service.handle(asked)
         g.outcome, g.elapsed = (RECOGNISED, ""), answer.elapsed
-        return json_answer(encode_answer(answer, tips=tip(tips, "ok")))
+        response = json_answer(encode_answer(answer, tips=tip(tips, "ok")))
+        if answer.quota.remaining is not None:
+            response.headers["X-Quota-Remaining"] = str(answer.quota.remaining)
+        return response
 
     @routes.after_request
     def observed(answer: Response) -> Response:

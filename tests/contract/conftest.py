@@ -49,7 +49,7 @@ def make_store(database_url: str, tmp_path: Path, clock: FakeClock) -> Iterator[
 def store(make_store: MakeStore) -> SqlStore:
     """The SQL store on its own, for what the operator does and what the fakes leave out."""
     store = make_store()
-    store.create()
+    store.upgrade()
     return store
 
 
@@ -59,7 +59,7 @@ def state(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> I
         yield fake_state()
         return
     store = sql_store(tmp_path, clock, database_url=empty_database(request, request.param, tmp_path))
-    store.create()
+    store.upgrade()
     yield sql_state(store)
     store.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import threading
 from collections.abc import Iterator
@@ -32,8 +33,10 @@ def begun(name: str = "one", **changes: Any) -> Row:
 
 
 def finished(name: str = "one", status_code: int = RECOGNISED, **changes: Any) -> Row:
-    record = UsageRecord(id_of(name), "alice", status_code, Elapsed(total=871), PICTURE, 2, 23)
-    return begun(name) | columns(record) | {"finished_at": 1871} | changes
+    record = UsageRecord(
+        id_of(name), "alice", status_code, Elapsed(total=871), PICTURE, 2, 23, "发票 😀\nNo. 7"
+    )
+    return begun(name) | columns(record, keep_text="full") | {"finished_at": 1871} | changes
 
 
 def stored(state: SqlStore, *rows: Row) -> dict[int, str]:
@@ -77,9 +80,11 @@ def test_the_first_end_counts(store: SqlStore) -> None:
 
 def test_a_row_is_what_the_service_would_have_written(store: SqlStore) -> None:
     row = finished()
-    stored(store, {name: str(value) for name, value in row.items()})  # as a stream has it
+    assert stored(store, {name: str(value) for name, value in row.items()}) == {}  # as a stream has it
 
     assert store.tail(10) == [row | {"charged": True}]
+    assert row["text"] == "发票 😀\nNo. 7"
+    assert row["text_sha256"] == hashlib.sha256(row["text"].encode()).hexdigest()
 
 
 @pytest.mark.parametrize(

@@ -92,6 +92,8 @@ def test_what_happened_is_written_down(store: SqlStore, clock: FakeClock) -> Non
             "decode_ms": 9,
             "ocr_ms": 812,
             "total_ms": 871,
+            "text_sha256": None,
+            "text": None,
         }
     ]
 

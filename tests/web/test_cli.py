@@ -53,7 +53,7 @@ def test_users(flask: Flask, private: Service) -> None:
     flask("users", "set-legacy-sign", "bob", "on")
     listed = table(flask("users", "list"))
     assert listed[0][:4] == ["USER", "STATE", "QUOTA", "USED"]
-    assert ["bob", "disabled", "unlimited", "0", "hmac-sha256,", "md5"] in [row[:6] for row in listed]
+    assert ["bob", "disabled", "unlimited", "0", "-", "hmac-sha256,", "md5"] in [row[:7] for row in listed]
     assert flask("users", "enable", "bob").exit_code == 0
     assert flask("users", "set-quota", "bob", "-5").exit_code == 2
     assert "There is no user eve" in flask("users", "disable", "eve").output
@@ -137,6 +137,27 @@ def test_doctor_without_a_database_says_so(tmp_path: Path) -> None:
     assert "no such table" in result.output
     assert "flask db init" in result.output
     assert "Traceback" not in result.output
+
+
+def test_quota_per_day(flask: Flask) -> None:
+    flask("users", "add", "frank", "--quota", "7", "--per", "day")
+    assert flask("users", "set-quota", "frank", "9").output == "frank: 9/day, 0 of them used.\n"
+    assert flask("users", "set-quota", "frank", "100", "--per", "month").exit_code == 0
+    listed = {row[0]: row[2:5] for row in table(flask("users", "list"))}
+    assert listed["frank"] == ["100/month", "0", "100"]
+    assert flask("users", "set-quota", "frank", "9", "--per", "week").exit_code == 2
+
+
+def test_db_status_and_upgrade(tmp_path: Path) -> None:
+    state = {"database_url": f"sqlite:///{tmp_path}/new.sqlite", "key_file": tmp_path / "new.key"}
+    bare = create_app(Settings(state=state, log={"file": str(tmp_path / "ocr.log")}))
+    flask = bare.test_cli_runner().invoke
+    assert flask(args=["db", "status"]).exit_code == 1
+    assert flask(args=["db", "status"]).output.endswith("has no tables yet: run `flask db init`\n")
+    assert "Version none -> " in flask(args=["db", "upgrade"]).output
+    assert "as before" in flask(args=["db", "upgrade"]).output
+    assert flask(args=["db", "status"]).exit_code == 0
+    bare.extensions["ocr"].store.close()
 
 
 def test_db_init_may_be_repeated(flask: Flask) -> None:

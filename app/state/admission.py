@@ -1,0 +1,67 @@
+"""The steps of an admission, each in the one transaction that SqlStore.admit begins."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select
+
+from app.errors import NonceReplayed, QuotaExhausted, UserDisabled
+from app.model import Account, OcrRequest
+from app.state.quota import period_end
+from app.state.tables import nonces, usage_records, users
+
+
+def locked_user(connection: Connection, account: Account) -> Row[Any]:
+    user = connection.execute(
+        select(users).where(users.c.id == account.user_id).with_for_update()
+    ).one_or_none()
+    if user is None or not user.enabled:
+        raise UserDisabled(account.username)
+    return user
+
+
+def spend_nonce(connection: Connection, user_id: int, request: OcrRequest, now: int, until: int) -> bool:
+    """False if this very request has spent it already: it is our own retry."""
+    this = (nonces.c.user_id == user_id, nonces.c.nonce == request.nonce)
+    spent = connection.execute(select(nonces).where(*this)).one_or_none()
+    if spent is not None:
+        if spent.expires_at > now:
+            if spent.request_id == request.request_id:
+                return False
+            raise NonceReplayed(f"spent by request {spent.request_id}")
+        connection.execute(delete(nonces).where(*this))
+    key = {"user_id": user_id, "nonce": request.nonce}
+    connection.execute(insert(nonces).values(**key, request_id=request.request_id, expires_at=until))
+    return True
+
+
+def require_quota(user: Row[Any], used: int, now: int) -> None:
+    """used: with the request that asks. Raises QuotaExhausted, with the seconds until more is granted."""
+    if user.quota_limit is not None and used > user.quota_limit:
+        ends = period_end(user.quota_period, now)
+        raise QuotaExhausted("nothing left", retry_after=ends and math.ceil((ends - now) / 1000))
+
+
+def begin_record(connection: Connection, user_id: int, request: OcrRequest, now: int) -> None:
+    connection.execute(
+        insert(usage_records).values(
+            request_id=request.request_id,
+            user_id=user_id,
+            username=request.username,
+            started_at=now,
+            charged=True,
+        )
+    )
+
+
+def purge_nonces(connection: Connection, now: int, at_most: int, *condition: ColumnElement[bool]) -> int:
+    """Read, then delete by key, so that MySQL locks no other rows. Returns how many there were."""
+    query = select(nonces.c.user_id, nonces.c.nonce).where(nonces.c.expires_at <= now, *condition)
+    expired: dict[int, list[str]] = {}
+    for user_id, nonce in connection.execute(query.limit(at_most)):
+        expired.setdefault(user_id, []).append(nonce)
+    for user_id, names in expired.items():
+        connection.execute(delete(nonces).where(nonces.c.user_id == user_id, nonces.c.nonce.in_(names)))
+    return sum(map(len, expired.values()))

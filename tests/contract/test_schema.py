@@ -1,0 +1,136 @@
+"""The tables and their versions: made, upgraded with what they hold, adopted, and refused."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from app.state import schema
+from app.state.sql import SqlStore
+from app.state.tables import metadata
+from tests.contract.conftest import MakeStore
+from tests.contract.state import used
+from tests.servers import MySqlServer
+
+FOLDER = str(Path(schema.__file__).parent / "migrations")
+OLD_ROWS = [
+    "INSERT INTO users VALUES (1, 'alice', 1, 0, 10, 1, 0, 1800000000000)",
+    "INSERT INTO user_secrets VALUES (1, 1, 'encrypted', 1800000000000)",
+    "INSERT INTO usage_records (request_id, user_id, username, started_at, finished_at, status_code, charged)"
+    " VALUES ({id}, 1, 'alice', 1800000000000, 1800000000871, 6, 1)",
+]
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, backend: str, make_store: MakeStore) -> Iterator[SqlStore]:
+    """On a database without tables."""
+    if backend == "sqlite":
+        yield make_store()
+        return
+    server: MySqlServer = request.getfixturevalue("mysql_server")
+    server.drop_tables()
+    yield make_store()
+    server.drop_tables()
+
+
+def as_before(store: SqlStore, *, versioned: bool) -> None:
+    """A database of the first version, with a user and a record; of a time before versions unless told."""
+    config = Config()
+    config.set_main_option("script_location", FOLDER)
+    key = f"{'ab' * 16}"
+    with store.database.write() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        for statement in OLD_ROWS:
+            request_id = f"x'{key}'" if connection.dialect.name == "mysql" else f"'{key}'"
+            connection.exec_driver_sql(statement.format(id=request_id))
+        if not versioned:
+            connection.exec_driver_sql("DROP TABLE alembic_version")
+
+
+def differences(store: SqlStore) -> list[Any]:
+    with store.database.read() as connection:
+        return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+def test_the_versions_are_those_of_the_scripts() -> None:
+    scripts = ScriptDirectory(FOLDER).walk_revisions()
+    assert tuple(reversed([script.revision for script in scripts])) == schema.VERSIONS
+
+
+def test_an_empty_database_gets_the_tables(store: SqlStore) -> None:
+    assert store.version() is None
+    assert store.upgrade() == (None, schema.HEAD)
+
+    assert differences(store) == []
+    store.check_version()
+    assert store.upgrade() == (schema.HEAD, schema.HEAD)
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+def test_an_earlier_one_is_upgraded_with_what_it_holds(store: SqlStore, versioned: bool) -> None:
+    as_before(store, versioned=versioned)
+    assert store.version() == "0001"
+    with pytest.raises(schema.SchemaMismatch, match=r"version 0001 instead.*flask db upgrade"):
+        store.check_version()
+    assert store.upgrade() == ("0001", schema.HEAD)
+
+    assert differences(store) == []
+    (alice,) = store.users.list()
+    assert (alice.username, alice.quota_limit, alice.quota_period, alice.quota_used) == (
+        "alice",
+        10,
+        "none",
+        1,
+    )
+    assert used(store) == 1
+    assert store.tail(1)[0]["request_id"] == "ab" * 16
+
+
+def test_a_worker_makes_and_upgrades_its_own_file_but_no_shared_database(
+    store: SqlStore, backend: str
+) -> None:
+    if backend == "sqlite":
+        as_before(store, versioned=False)
+        store.create()
+        store.check_version()
+        return
+    with pytest.raises(schema.SchemaMismatch, match="no tables yet: run `flask db init`"):
+        store.create()
+    as_before(store, versioned=True)
+    with pytest.raises(schema.SchemaMismatch, match="flask db upgrade"):
+        store.create()
+    assert store.version() == "0001"
+
+
+def test_tables_of_a_newer_release_are_left_alone(store: SqlStore) -> None:
+    store.upgrade()
+    with store.database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    for attempt in (store.upgrade, store.create, store.check_version):
+        with pytest.raises(schema.SchemaMismatch, match="newer release"):
+            attempt()
+
+
+def test_of_several_at_once_one_upgrades(store: SqlStore, make_store: MakeStore) -> None:
+    as_before(store, versioned=False)
+    outcomes: list[tuple[str | None, str]] = []
+    threads = [threading.Thread(target=lambda: outcomes.append(make_store().upgrade())) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert sorted(before or "" for before, _ in outcomes) == ["0001", *[schema.HEAD] * 3]
+    assert differences(store) == []
