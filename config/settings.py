@@ -34,6 +34,9 @@ ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(os.environ.get("OCR_HOME", ROOT)).resolve()
 """Where log/ and var/ are: the checkout, or a folder for each of several instances of it."""
 
+CLIENTS_VARIABLES = {"OCR_URL", "OCR_USER", "OCR_SECRET"}
+"""Not ours: clients/ are told by these who they are, perhaps in the same shell."""
+
 MIB = 1024 * 1024
 
 
@@ -248,7 +251,7 @@ def described() -> list[Described]:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """`OCR_*` variables that no setting reads: most often a typing error that leaves a default in force."""
-    known = {setting.variable for setting in described()} | {"OCR_DAEMON", "OCR_HOME"}
+    known = {setting.variable for setting in described()} | {"OCR_DAEMON", "OCR_HOME"} | CLIENTS_VARIABLES
     return sorted(name for name in environ if name.startswith("OCR_") and name.upper() not in known)
 
 

@@ -39,7 +39,7 @@ def test_every_setting_is_written_down_with_its_default(file: str, form: str) ->
 
 
 def test_a_misspelt_variable_is_found() -> None:
-    environ = {"OCR_ENGINE__THREADS": "2", "OCR_ENGINE_THREADS": "2", "OCR_DAEMON": "1", "PATH": ""}
+    environ = {"OCR_ENGINE__THREADS": "2", "OCR_ENGINE_THREADS": "2", "OCR_DAEMON": "1", "OCR_SECRET": ""}
     assert unknown_variables(environ) == ["OCR_ENGINE_THREADS"]
 
 

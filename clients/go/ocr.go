@@ -1,0 +1,186 @@
+// Read the text of a picture with the signed OCR service, with the standard library alone.
+//
+//	go run ocr.go FILE|URL [NAME=VALUE ...]    prints the text
+//	go run ocr.go --sign NAME=VALUE ...        prints the string to sign for these fields, and its sign
+//
+// OCR_USER and OCR_SECRET say who signs, OCR_URL where the service is.
+package main
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"os"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const tries = 5 // while the service answers with Retry-After, which says that nothing was read
+
+// Client reads pictures; goroutines may share it.
+type Client struct {
+	URL, User, Secret string
+	HTTP              http.Client // give it a Timeout longer than the request's timeout_ms
+}
+
+// Answer is the service's; status code 6 stands for a picture that was read.
+type Answer struct {
+	StatusCode *int   `json:"status_code"`
+	Error      string `json:"error"`
+	Tips       string `json:"tips"`
+	Result     string `json:"result"`
+	Lines      []struct {
+		Text  string    `json:"text"`
+		Score float64   `json:"score"`
+		Box   [4][2]int `json:"box"`
+	} `json:"lines"`
+	RequestID string `json:"request_id"`
+}
+
+// Refusal is an answer without text.
+type Refusal struct {
+	Answer
+	HTTP int
+}
+
+func (refusal *Refusal) Error() string {
+	return fmt.Sprintf("HTTP %d: %s (%s)", refusal.HTTP, refusal.Tips, refusal.Answer.Error)
+}
+
+// Read returns the answer for a picture: fields holds picture_url, or image its bytes; options go into fields.
+// An error is a *Refusal, or one of HTTP's: then the picture may have been read and charged, unless no connection
+// came about, and it is for you to decide whether to send it again.
+func (client *Client) Read(fields map[string]string, image []byte) (*Answer, error) {
+	for left := tries - 1; ; left-- {
+		body, contentType, err := client.form(fields, image)
+		if err != nil {
+			return nil, err
+		}
+		response, err := client.HTTP.Post(client.URL, contentType, body)
+		if err != nil {
+			return nil, err
+		}
+		text, err := io.ReadAll(response.Body)
+		response.Body.Close()
+		if err != nil {
+			return nil, err
+		}
+		answer := Answer{Tips: "not from the OCR service"}
+		json.Unmarshal(text, &answer)
+		if answer.StatusCode != nil && *answer.StatusCode == 6 {
+			return &answer, nil
+		}
+		wait, notTold := strconv.Atoi(response.Header.Get("Retry-After"))
+		if notTold != nil || left == 0 {
+			return nil, &Refusal{answer, response.StatusCode}
+		}
+		time.Sleep(time.Duration(wait) * time.Second)
+	}
+}
+
+func (client *Client) form(given map[string]string, image []byte) (*bytes.Buffer, string, error) {
+	nonce := make([]byte, 16)
+	if _, err := rand.Read(nonce); err != nil {
+		return nil, "", err
+	}
+	fields := map[string]string{
+		"username":  client.User,
+		"timestamp": strconv.FormatInt(time.Now().Unix(), 10),
+		"nonce":     hex.EncodeToString(nonce),
+	}
+	for name, value := range given {
+		fields[name] = value
+	}
+	if image != nil {
+		digest := sha256.Sum256(image)
+		fields["picture_sha256"] = hex.EncodeToString(digest[:])
+	}
+	fields["sign"] = sign(client.Secret, fields)
+
+	body := new(bytes.Buffer) // writing into memory cannot fail
+	form := multipart.NewWriter(body)
+	for name, value := range fields {
+		form.WriteField(name, value)
+	}
+	if image != nil {
+		part, _ := form.CreateFormFile("image", "picture")
+		part.Write(image)
+	}
+	form.Close()
+	return body, form.FormDataContentType(), nil
+}
+
+func sign(secret string, fields map[string]string) string {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(stringToSign(fields)))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+func stringToSign(fields map[string]string) string {
+	var names, signed []string
+	for name := range fields {
+		if name != "sign" && name != "picture_base64" {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	for _, name := range names {
+		signed = append(signed, encode(name)+"="+encode(fields[name]))
+	}
+	return strings.Join(signed, "&")
+}
+
+// encode differs from a form's encoding in the space alone.
+func encode(text string) string {
+	return strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
+}
+
+func main() {
+	if len(os.Args) < 2 || os.Getenv("OCR_SECRET") == "" {
+		fmt.Fprintln(os.Stderr, "usage: OCR_USER=... OCR_SECRET=... go run ocr.go FILE|URL [NAME=VALUE ...]")
+		os.Exit(2)
+	}
+	fields := map[string]string{}
+	for _, argument := range os.Args[2:] {
+		name, value, _ := strings.Cut(argument, "=")
+		fields[name] = value
+	}
+	secret, picture := os.Getenv("OCR_SECRET"), os.Args[1]
+	if picture == "--sign" {
+		fmt.Printf("%s\n%s\n", stringToSign(fields), sign(secret, fields))
+		return
+	}
+	address := os.Getenv("OCR_URL")
+	if address == "" {
+		address = "http://127.0.0.1:8081/ocr"
+	}
+	var image []byte
+	if strings.HasPrefix(picture, "http://") || strings.HasPrefix(picture, "https://") {
+		fields["picture_url"] = picture
+	} else if read, err := os.ReadFile(picture); err == nil {
+		image = read
+	} else {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	client := Client{address, os.Getenv("OCR_USER"), secret, http.Client{Timeout: 75 * time.Second}}
+	answer, err := client.Read(fields, image)
+	if refusal, refused := err.(*Refusal); refused {
+		fmt.Fprintln(os.Stderr, refusal)
+		os.Exit(1)
+	} else if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
+	}
+	fmt.Println(answer.Result)
+}

@@ -1,0 +1,167 @@
+"""The two clients: the same conversation, held with threads or on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import partial
+from typing import Self, Unpack
+
+import httpx2
+
+from ocr_client import batch
+from ocr_client.answer import Result
+from ocr_client.batch import Outcome
+from ocr_client.conversation import Conversation, Reply, Send, conversation
+from ocr_client.request import Caller, Options, Picture
+
+PATIENCE_S = 60.0
+# Longer than the longest timeout_ms, so that the service's own answer comes first.
+TIMEOUT = httpx2.Timeout(10, read=75)
+# A connection is given up before the service or Nginx does so: a request sent into its closing would be lost.
+KEEPALIVE_S = 2.0
+CONCURRENCY = 4
+
+
+class _Calls:
+    def __init__(self, url: str, user: str, secret: str, patience_s: float) -> None:
+        self._url = url
+        self._caller = Caller(user, secret)
+        self._patience_s = patience_s
+
+    def _conversation(self, picture: Picture, options: Options) -> Conversation:
+        return conversation(partial(self._caller.request, picture, options), self._patience_s)
+
+
+class Client(_Calls):
+    """Reads pictures; threads may share it.
+
+    url: of the service, with `/ocr` at its end. patience_s: how long a picture may wait in all while the
+    service is busy or cannot be reached; 0 never tries again. http: a client of your own where a proxy or a
+    private CA asks for one; closing it is yours.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        user: str,
+        secret: str,
+        *,
+        patience_s: float = PATIENCE_S,
+        http: httpx2.Client | None = None,
+    ) -> None:
+        super().__init__(url, user, secret, patience_s)
+        limits = httpx2.Limits(keepalive_expiry=KEEPALIVE_S)
+        self._http = http or httpx2.Client(timeout=TIMEOUT, limits=limits)
+        self._owned = http is None
+
+    def read(self, picture: Picture, **options: Unpack[Options]) -> Result:
+        """The text of one picture: a URL, a pathlib.Path, or its bytes. Raises OcrError."""
+        steps = self._conversation(picture, options)
+        reply: Reply = None
+        while True:
+            try:
+                step = steps.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            reply = None
+            if isinstance(step, Send):
+                reply = self._post(step)
+            else:
+                time.sleep(step.seconds)
+
+    def read_many(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        concurrency: int = CONCURRENCY,
+        progress: bool = False,
+        **options: Unpack[Options],
+    ) -> Iterator[Outcome]:
+        """What became of each picture, in their order. progress: a bar on standard error.
+
+        An error that holds for all (wrong secret, no quota, no service) ends the batch: nothing more is sent,
+        what was under way is still told, and then the error is raised.
+        """
+        return batch.in_threads(
+            lambda picture: self.read(picture, **options), pictures, concurrency, progress=progress
+        )
+
+    def _post(self, step: Send) -> Reply:
+        try:
+            return self._http.post(self._url, **step.body)
+        except (httpx2.RequestError, httpx2.InvalidURL) as error:
+            return error
+
+    def close(self) -> None:
+        if self._owned:
+            self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncClient(_Calls):
+    """Client on an event loop; the same arguments."""
+
+    def __init__(
+        self,
+        url: str,
+        user: str,
+        secret: str,
+        *,
+        patience_s: float = PATIENCE_S,
+        http: httpx2.AsyncClient | None = None,
+    ) -> None:
+        super().__init__(url, user, secret, patience_s)
+        limits = httpx2.Limits(keepalive_expiry=KEEPALIVE_S)
+        self._http = http or httpx2.AsyncClient(timeout=TIMEOUT, limits=limits)
+        self._owned = http is None
+
+    async def read(self, picture: Picture, **options: Unpack[Options]) -> Result:
+        """As Client.read."""
+        steps = self._conversation(picture, options)
+        reply: Reply = None
+        while True:
+            try:
+                step = steps.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            reply = None
+            if isinstance(step, Send):
+                reply = await self._post(step)
+            else:
+                await asyncio.sleep(step.seconds)
+
+    def read_many(
+        self,
+        pictures: Iterable[Picture],
+        *,
+        concurrency: int = CONCURRENCY,
+        progress: bool = False,
+        **options: Unpack[Options],
+    ) -> AsyncIterator[Outcome]:
+        """As Client.read_many."""
+        return batch.on_a_loop(
+            lambda picture: self.read(picture, **options), pictures, concurrency, progress=progress
+        )
+
+    async def _post(self, step: Send) -> Reply:
+        try:
+            return await self._http.post(self._url, **step.body)
+        except (httpx2.RequestError, httpx2.InvalidURL) as error:
+            return error
+
+    async def close(self) -> None:
+        if self._owned:
+            await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()

@@ -1,0 +1,115 @@
+"""`ocr-client read`: formats, exit status, where the secret comes from, the bar."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.clients.conftest import LINES, RECEIPT, Command, env
+from tests.process.conftest import Server, free_port
+from tests.signing import Caller
+
+DIGITS = RECEIPT.parent / "digits.png"
+
+
+@pytest.fixture
+def run(
+    command: Callable[[str], Command], service: Server, caller: Caller
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*arguments: object, url: str = f"{service.url}/ocr") -> subprocess.CompletedProcess[str]:
+        return command("python").run(*map(str, arguments), url=url, caller=caller)
+
+    return run
+
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def test_text_of_several_pictures_has_titles(run: Run) -> None:
+    done = run(RECEIPT, DIGITS, "--concurrency", 2, "--orient")
+    titles = [line for line in done.stdout.splitlines() if line.startswith("==>")]
+    assert titles == [f"==> {RECEIPT} <==", f"==> {DIGITS} <=="]
+    assert done.returncode == 0
+
+
+def test_json_has_one_object_for_each_picture_and_failures_too(run: Run, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture")
+    done = run(RECEIPT, broken, "--format", "json")
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert (first["source"], first["text"].splitlines()) == (str(RECEIPT), LINES)
+    assert len(first["lines"][0]["box"]) == 4
+    assert (second["source"], second["error"]) == (str(broken), "picture_unsupported")
+    assert str(broken) in done.stderr
+    assert done.returncode == 1
+
+
+def test_csv_has_one_row_for_each_line(run: Run) -> None:
+    rows = list(csv.DictReader(run(RECEIPT, "--format", "csv").stdout.splitlines()))
+    assert [row["text"] for row in rows] == LINES
+    assert {row["source"] for row in rows} == {str(RECEIPT)}
+    assert all(row["y4"].isdecimal() and 0 < float(row["score"]) <= 1 for row in rows)
+
+
+def test_charset_digits_finds_digits_alone(run: Run) -> None:
+    assert not re.search("[A-Za-z]", run(RECEIPT, "--charset", "digits").stdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ((), "Missing argument"),
+        (("missing.png",), "does not exist"),
+        (("ftp://example.com/a.png",), "neither an http nor an https URL"),
+        ((RECEIPT, "--secret-file", os.devnull), "there is no secret"),
+    ],
+)
+def test_wrong_usage_is_2_before_anything_is_sent(run: Run, arguments: tuple[object, ...], says: str) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert says in done.stderr
+
+
+def test_no_service_is_3(run: Run) -> None:
+    done = run(RECEIPT, "--patience", 0, url=f"http://127.0.0.1:{free_port()}/ocr")
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "cannot be reached" in done.stderr
+
+
+def test_the_secret_may_come_from_a_file_but_from_no_option(
+    command: Callable[[str], Command], service: Server, caller: Caller, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(caller.secret + "\n")
+    others = Caller(caller.username, "a wrong secret in OCR_SECRET")
+    client, url = command("python"), f"{service.url}/ocr"
+    assert client.run(str(DIGITS), "--secret-file", str(file), url=url, caller=others).returncode == 0
+    assert client.run(str(DIGITS), "--secret", caller.secret, url=url, caller=others).returncode == 2
+
+
+def test_help_tells_of_the_environment_and_the_exit_status(run: Run) -> None:
+    said = run("--help").stdout
+    for word in ("OCR_URL", "OCR_USER", "OCR_SECRET", "Exit status", "  3  ended early"):
+        assert word in said
+
+
+def test_a_bar_shows_on_a_terminal(
+    command: Callable[[str], Command], service: Server, caller: Caller
+) -> None:
+    terminal, inner = pty.openpty()
+    words = [*command("python").read, str(DIGITS), str(DIGITS)]
+    variables = env(caller, f"{service.url}/ocr") | {"TERM": "xterm"}
+    done = subprocess.run(words, env=variables, stdout=subprocess.PIPE, stderr=inner)
+    os.close(inner)
+    shown = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert done.returncode == 0
+    assert "Reading" in shown and "100%" in shown
