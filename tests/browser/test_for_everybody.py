@@ -9,7 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import PHONE, Reader
+from tests.browser.conftest import PHONE, SHOTS, Reader
 from tests.signing import Caller
 
 Readers = Callable[..., Reader]
@@ -43,11 +43,18 @@ def test_every_state_of_the_console_is_good_for_everybody(reader: Readers, alice
     page.locator("#account").click()
     check(page)
     somebody.open(alice)
+    page.locator(".options summary").click()
     page.locator("#sample").click()
     expect(page.locator("#result")).to_be_visible()
     page.locator("#lines li").nth(4).hover()
     check(page)
+    page.locator("#toast").evaluate("toast => toast.classList.remove('shown')")
+    page.wait_for_timeout(300)
     somebody.shot(f"console-result-{look}")
+    upper = {"x": 0, "y": 0, "width": page.viewport_size["width"], "height": 1090}
+    page.screenshot(
+        path=SHOTS / f"console-{look}.png", full_page=True, clip=upper
+    )  # the README has one of them
     page.locator("#url").fill("http://10.0.0.1/receipt.png")
     page.locator("#url").press("Enter")
     expect(page.locator("#problem")).to_be_visible()

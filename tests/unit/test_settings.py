@@ -25,13 +25,13 @@ def test_gunicorns_copies_are_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @pytest.mark.parametrize(
-    ("file", "form"), [("README.md", "| `{}` | {} | {} |"), ("config/example.env", "#{}={}")]
+    ("file", "form"), [("docs/settings.md", "| `{}` | {} | {} |"), ("config/example.env", "#{}={}")]
 )
 def test_every_setting_is_written_down_with_its_default(file: str, form: str) -> None:
     text = (ROOT / file).read_text()
     for setting in described():
         default = setting.default
-        if file == "README.md":
+        if file == "docs/settings.md":
             default = f"`{default}`" if default else "none"
         assert form.format(setting.variable, default, setting.description) in text
     written = set(re.findall(r"OCR_[A-Z]+(?:__[A-Z_]+)+", text))
