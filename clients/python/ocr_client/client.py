@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
-from typing import Self, Unpack
+from typing import Any, ClassVar, Generic, Self, TypeVar, Unpack
 
 import httpx2
 
@@ -20,21 +20,30 @@ PATIENCE_S = 60.0
 # Longer than the longest timeout_ms, so that the service's own answer comes first.
 TIMEOUT = httpx2.Timeout(10, read=75)
 # A connection is given up before the service or Nginx does so: a request sent into its closing would be lost.
-KEEPALIVE_S = 2.0
+LIMITS = httpx2.Limits(keepalive_expiry=2.0)
 CONCURRENCY = 4
 
 
-class _Calls:
-    def __init__(self, url: str, user: str, secret: str, patience_s: float) -> None:
+Http = TypeVar("Http", httpx2.Client, httpx2.AsyncClient)
+
+
+class _Calls(Generic[Http]):
+    _new_http: ClassVar[Callable[..., Any]]
+
+    def __init__(
+        self, url: str, user: str, secret: str, *, patience_s: float = PATIENCE_S, http: Http | None = None
+    ) -> None:
         self._url = url
         self._caller = Caller(user, secret)
         self._patience_s = patience_s
+        self._http: Http = http or self._new_http(timeout=TIMEOUT, limits=LIMITS)
+        self._owned = http is None
 
     def _conversation(self, picture: Picture, options: Options) -> Conversation:
         return conversation(partial(self._caller.request, picture, options), self._patience_s)
 
 
-class Client(_Calls):
+class Client(_Calls[httpx2.Client]):
     """Reads pictures; threads may share it.
 
     url: of the service, with `/ocr` at its end. patience_s: how long a picture may wait in all while the
@@ -42,19 +51,7 @@ class Client(_Calls):
     private CA asks for one; closing it is yours.
     """
 
-    def __init__(
-        self,
-        url: str,
-        user: str,
-        secret: str,
-        *,
-        patience_s: float = PATIENCE_S,
-        http: httpx2.Client | None = None,
-    ) -> None:
-        super().__init__(url, user, secret, patience_s)
-        limits = httpx2.Limits(keepalive_expiry=KEEPALIVE_S)
-        self._http = http or httpx2.Client(timeout=TIMEOUT, limits=limits)
-        self._owned = http is None
+    _new_http = httpx2.Client
 
     def read(self, picture: Picture, **options: Unpack[Options]) -> Result:
         """The text of one picture: a URL, a pathlib.Path, or its bytes. Raises OcrError."""
@@ -105,22 +102,10 @@ class Client(_Calls):
         self.close()
 
 
-class AsyncClient(_Calls):
+class AsyncClient(_Calls[httpx2.AsyncClient]):
     """Client on an event loop; the same arguments."""
 
-    def __init__(
-        self,
-        url: str,
-        user: str,
-        secret: str,
-        *,
-        patience_s: float = PATIENCE_S,
-        http: httpx2.AsyncClient | None = None,
-    ) -> None:
-        super().__init__(url, user, secret, patience_s)
-        limits = httpx2.Limits(keepalive_expiry=KEEPALIVE_S)
-        self._http = http or httpx2.AsyncClient(timeout=TIMEOUT, limits=limits)
-        self._owned = http is None
+    _new_http = httpx2.AsyncClient
 
     async def read(self, picture: Picture, **options: Unpack[Options]) -> Result:
         """As Client.read."""
