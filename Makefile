@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test screenshot bench lint lock clean
+.PHONY: help setup run test screenshot hostile bench lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -16,6 +16,9 @@ run: setup  ## set up, serve on 127.0.0.1:8081, and read a sample picture over t
 
 test: setup $(VENV)/.tools  ## run all tests; ARGS="-k nonce" goes to pytest
 	@$(BIN)/pytest $(ARGS)
+
+hostile: setup $(VENV)/.tools  ## attack a server of its own, in namespaces that nothing can leave
+	@$(BIN)/python -m tests.hostile $(ARGS)
 
 screenshot: setup $(VENV)/.tools  ## take the README's picture of the console anew
 	@$(BIN)/pytest tests/browser -q -k "state_of_the_console and light-en and not phone"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
@@ -57,7 +58,7 @@ class Inline:
         self.start()
         return True
 
-    def reserve(self, deadline: float, gone: Callable[[], bool] = never) -> InlinePlace:
+    def reserve(self, deadline: float, gone: Callable[[], bool] = never, username: str = "") -> InlinePlace:
         return InlinePlace(self)
 
     def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
@@ -128,21 +129,28 @@ class NativeThreads:
     def ready(self) -> bool:
         return self._reader is not None and not self._overrun
 
-    def reserve(self, deadline: float, gone: Callable[[], bool] = never) -> NativePlace:
+    def reserve(self, deadline: float, gone: Callable[[], bool] = never, username: str = "") -> NativePlace:
         if gone():
             raise Busy(CALLER_GONE)
         if not self.ready():
             raise Busy("the engine is not ready", retry_after=1)
         now = self._clock.monotonic()
-        wait_s = self._expected_wait_s()
+        wait_s = self._expected_wait_s(username)
         # Where a thread is free the estimate decides nothing: it may be wrong, and only reads correct it.
         if wait_s > min(self._queue_wait_s, max(0.0, deadline - now - self._read_s)):
             raise Busy(f"{wait_s:.1f} s to wait", retry_after=self._retry_after(wait_s))
-        return NativePlace(self, deadline, now, gone)
+        return NativePlace(self, deadline, now, gone, username)
 
-    def _expected_wait_s(self) -> float:
+    def _expected_wait_s(self, username: str) -> float:
+        """A user's places whose pictures are still to come count in full for its own next one.
+
+        For everybody else they are a quarter of the room at most, however many they are.
+        """
         now = self._clock.monotonic()
-        ahead = sum(place.counts(now) for place in self._places)
+        to_come = Counter(place.username for place in self._places if place.may_come_soon(now))
+        share = max(1, int(self._queue_wait_s / self._read_s * self._threads / 4))
+        ahead = sum(count if name == username else min(share, count) for name, count in to_come.items())
+        ahead += sum(place.at_hand for place in self._places)
         return max(0, ahead + 1 - self._threads) * self._read_s / self._threads
 
     def _retry_after(self, wait_s: float) -> int:
@@ -158,7 +166,9 @@ class NativeThreads:
         arrived, deadline = self._clock.monotonic(), place.deadline
         with _while_somebody_waits(place.gone):
             if not self._free.acquire(timeout=max(0.0, min(self._queue_wait_s, deadline - arrived))):
-                raise Busy("waited in vain", retry_after=self._retry_after(self._expected_wait_s()))
+                raise Busy(
+                    "waited in vain", retry_after=self._retry_after(self._expected_wait_s(place.username))
+                )
         begun = self._clock.monotonic()
         try:
             job = self._pool.spawn(_attempt, self._reader, data, options)
@@ -204,16 +214,24 @@ class NativePlace:
     reading: a thread is at work on it, even if its caller's deadline has passed.
     """
 
-    def __init__(self, owner: NativeThreads, deadline: float, since: float, gone: Callable[[], bool]) -> None:
+    def __init__(
+        self, owner: NativeThreads, deadline: float, since: float, gone: Callable[[], bool], username: str
+    ) -> None:
         self.deadline = deadline
+        self.username = username
         self.gone = gone
         self.reading = False
         self._owner = owner
         self._since = since
         self._waiting = False
 
-    def counts(self, now: float) -> bool:
-        return self._waiting or self.reading or now - self._since < FETCHING_COUNTS_S
+    @property
+    def at_hand(self) -> bool:
+        """Its picture is here."""
+        return self._waiting or self.reading
+
+    def may_come_soon(self, now: float) -> bool:
+        return not self.at_hand and now - self._since < FETCHING_COUNTS_S
 
     def __enter__(self) -> Self:
         self._owner.enter(self)

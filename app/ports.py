@@ -103,8 +103,9 @@ class Offload(Protocol):
     def ready(self) -> bool:
         """Whether the engine has read its built-in picture and takes work."""
 
-    def reserve(self, deadline: float, gone: Callable[[], bool] = never) -> Place:
+    def reserve(self, deadline: float, gone: Callable[[], bool] = never, username: str = "") -> Place:
         """Raises Busy, with retry_after, where the picture could not be read in time.
 
+        username: whose place it is, so that nobody keeps others out by pictures that never come.
         gone: whether nobody waits for the answer any more. Then a read that has not begun never does.
         """

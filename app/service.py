@@ -61,7 +61,7 @@ class OcrService:
         started = self.clock.monotonic()
         now = self.clock.now()
         account = self._authenticated(request, now)
-        with self.offload.reserve(request.deadline, request.gone) as place:
+        with self.offload.reserve(request.deadline, request.gone, request.username) as place:
             ttl = nonce_ttl_s(request, now=now, policy=self.policy)
             quota = self.admission.admit(account, request, nonce_ttl_s=ttl)
             with self._failure_recorded(request, started):

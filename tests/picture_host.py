@@ -72,7 +72,8 @@ class PictureHost:
         self._tls = tls
         self._open: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server((address, port))
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        self._listener = socket.create_server((address, port), family=family)
         self.address, self.port = self._listener.getsockname()[:2]
 
     def url(self, path: str = "/picture", *, host: str | None = None) -> str:

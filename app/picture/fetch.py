@@ -173,16 +173,14 @@ class GuardedFetcher:
             raise PictureUnreachable(f"content encoding {encoding!r:.60}", stage="body")
         if (response.raw.length_remaining or 0) > self._max_picture_bytes:
             raise PictureTooLarge(f"{response.raw.length_remaining} bytes announced")
-        parts: list[bytes] = []
-        size = 0
+        body = bytearray()  # no list of parts: a host may send millions of one byte
         for part in response.raw.stream(READ_BYTES, decode_content=True):
-            size += len(part)
-            if size > self._max_picture_bytes:
+            body += part
+            if len(body) > self._max_picture_bytes:
                 raise PictureTooLarge(f"over {self._max_picture_bytes} bytes")
-            parts.append(part)
-        if not size:
+        if not body:
             raise PictureUnreachable("empty body", stage="body")
-        return b"".join(parts)
+        return bytes(body)
 
 
 class _GuardedHttp(HTTPConnection):

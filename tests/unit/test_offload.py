@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import gevent
 import pytest
@@ -187,6 +188,25 @@ def test_a_caller_who_hung_up_while_the_picture_was_fetched_gets_no_thread(bench
         with pytest.raises(Busy, match="hung up"):
             place.read(b"0.1", ReadOptions())
     assert not bench.reader.threads
+
+
+def test_pictures_that_never_come_take_no_more_than_their_users_quarter() -> None:
+    """Of a room of eight: whoever sends more is refused itself, and two of them leave room for others."""
+    bench = Bench(threads=1, queue_wait_s=8 * FIRST_GUESS_S)
+    with ExitStack() as places:
+
+        def taken_by(username: str) -> int:
+            for taken in range(20):
+                try:
+                    place = bench.offload.reserve(CLOCK.monotonic() + 20, username=username)
+                except Busy:
+                    return taken
+                places.enter_context(place)
+            return 20
+
+        assert taken_by("alice") == 9  # one is being read
+        assert 2 < taken_by("bob") < 9
+        assert taken_by("carol") > 0
 
 
 def test_waiting_ends_with_the_queue_limit() -> None:

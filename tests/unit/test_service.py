@@ -40,7 +40,7 @@ class Full:
     def ready(self) -> bool:
         return True
 
-    def reserve(self, deadline: float, gone: object = None) -> Inline:
+    def reserve(self, deadline: float, gone: object = None, username: str = "") -> Inline:
         raise Busy("full", retry_after=3)
 
 

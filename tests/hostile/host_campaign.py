@@ -1,0 +1,106 @@
+"""Every misbehaving host, one by one for the worker's memory, and two hundred at once for everybody else."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from samples.draw import numbered
+from tests.hostile.hosts import CODES, ROWS, SLOW
+from tests.hostile.network import PUBLIC
+from tests.hostile.report import Report
+from tests.hostile.service import Answer, Service
+
+DEADLINE_S = 5
+LATE_S = 0.3
+MEMORY_MB = 10 * 1.048576 + 2  # the byte limit, and what it takes to read it
+SHARE = 0.9
+EACH = 100  # drip hosts, and silent ones
+SETTLED_S = 2  # until all of them hang, of the ten that they may
+ROUNDS = 3
+QUICK = (
+    "/endless-body",
+    "/gzip-bomb",
+    "/gzip-endless",
+    "/endless-head",
+    "/endless-small-chunks",
+    "/404",
+    "/html",
+    "/reset-in-body",
+)
+
+
+def run(service: Service, report: Report, *, quick: bool) -> None:
+    service.ask(picture_url=f"http://{PUBLIC}/ticket/1.png")
+    rows = [path for path in ROWS if path not in SLOW and (not quick or path in QUICK)]
+    for path in rows:
+        with service.memory() as grown:
+            answer = _ask(service, path)
+        report.measured("growth of memory, MB", grown[0], path, limit=MEMORY_MB)
+        _judge(report, path, answer)
+    with ThreadPoolExecutor(2 * len(SLOW)) as pool:
+        slow = [path for path in SLOW for _ in ("http", "https")]
+        answers = pool.map(lambda path: _ask(service, path), slow)
+        for path, answer in zip(slow, answers, strict=True):
+            _judge(report, path, answer)
+    if not quick:
+        _others_are_served(service, report)
+
+
+def _ask(service: Service, path: str) -> Answer:
+    return service.ask(picture_url=f"http://{PUBLIC}{path}", timeout_ms=DEADLINE_S * 1000)
+
+
+def _judge(report: Report, path: str, answer: Answer) -> None:
+    expected = CODES.get(path, {14})
+    report.case(answer.code in expected, f"{path}: {answer.code} and not {expected}: {answer.text[:200]}")
+    report.measured("slowest fetch, s", answer.seconds, path, limit=DEADLINE_S + LATE_S)
+
+
+def _others_are_served(service: Service, report: Report) -> None:
+    """Two users send what never ends; the rest get their text about as fast as without them."""
+    drip, silent, *others = (service.caller() for _ in range(6))
+    best = 0.0
+    for n in range(ROUNDS):
+        alone = _rate(service, report, others)
+        with ThreadPoolExecutor(2 * EACH) as pool:
+            stuck: list[Future[Answer]] = [
+                pool.submit(service.post, caller.body(picture_url=f"http://{PUBLIC}{path}"))
+                for _ in range(EACH)
+                for caller, path in ((drip, "/drip-body"), (silent, "/silence"))
+            ]
+            time.sleep(SETTLED_S)
+            beside = _rate(service, report, others)
+        for answer in stuck:
+            code = answer.result().code
+            report.case(code in (14, 17, 12), f"one of {2 * EACH} stuck downloads: {code}")
+        best = max(best, beside / alone)
+        print(
+            f"  round {n + 1}: {alone:.1f} a second alone, {beside:.1f} beside {2 * EACH} stuck hosts",
+            flush=True,
+        )
+        if best >= SHARE:
+            break
+    report.measured("throughput lost to stuck hosts", 1 - best, "drip and silent hosts", limit=1 - SHARE)
+
+
+def _rate(service: Service, report: Report, callers: list[object], seconds: float = 5) -> float:
+    """Tickets read a second, by as many clients as callers."""
+    read, numbers = [], itertools.count(100)
+    until = time.monotonic() + seconds
+    lock = threading.Lock()
+
+    def keep_asking(caller: object) -> None:
+        while time.monotonic() < until:
+            with lock:
+                n = next(numbers)
+            answer = service.ask(caller, picture_url=f"http://{PUBLIC}/ticket/{n}.png")  # type: ignore[arg-type]
+            good = answer.body.get("result") == "\n".join(numbered(n).lines)
+            report.case(good, f"ticket {n}: {answer.text[:200]}")
+            read.append(n)
+
+    with ThreadPoolExecutor(len(callers)) as pool:
+        list(pool.map(keep_asking, callers))
+    return len(read) / (time.monotonic() - until + seconds)

@@ -1,0 +1,20 @@
+"""The quick part of `make hostile`, against a real server in namespaces of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from config.settings import ROOT
+from tests.hostile import network
+
+
+def test_hostile_input_is_refused_and_nothing_forbidden_is_dialled() -> None:
+    if why_not := network.not_permitted():
+        pytest.skip(why_not)
+    command = [sys.executable, "-m", "tests.hostile", "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "connections to forbidden addresses         0" in done.stdout
