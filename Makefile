@@ -27,10 +27,11 @@ screenshot: setup $(VENV)/.tools  ## take the README's picture of the console an
 bench: setup  ## measure beside PaddleX serving and rapidocr_api; ARGS="--help" goes to bench/
 	@$(BIN)/python -m bench $(ARGS)
 
-lint: $(VENV)/.installed $(VENV)/.tools  ## ruff, mypy, import-linter
+lint: $(VENV)/.installed $(VENV)/.tools  ## ruff, mypy, import-linter, pip-audit
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@scripts/audit.sh $(BIN)
 
 lock: $(VENV)/.tools  ## pin requirements.in and requirements-dev.in anew
 	@scripts/lock.sh

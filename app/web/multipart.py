@@ -43,6 +43,8 @@ def read_form(incoming: Request, body: bytes | bytearray) -> tuple[dict[str, Val
     except ValueError as error:
         raise RequestMalformed(str(error)) from error
     for name in [*form, *files]:
+        if name is None:  # Werkzeug's types do not say so
+            raise RequestMalformed("a part without a name")
         if len(form.getlist(name)) + len(files.getlist(name)) > 1:
             raise RequestMalformed("named twice", field=name[:64])
     if unknown := files.keys() - {"image"}:

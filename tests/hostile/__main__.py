@@ -13,9 +13,21 @@ from tests.hostile import network
 
 
 def campaigns() -> dict[str, Callable[..., None]]:
-    from tests.hostile import host_campaign, url_campaign
+    from tests.hostile import (
+        crosstalk_campaign,
+        host_campaign,
+        picture_campaign,
+        protocol_campaign,
+        url_campaign,
+    )
 
-    return {"urls": url_campaign.run, "hosts": host_campaign.run}
+    return {
+        "urls": url_campaign.run,
+        "hosts": host_campaign.run,
+        "pictures": picture_campaign.run,
+        "protocol": protocol_campaign.run,
+        "cross-talk": crosstalk_campaign.run,  # the last one: it kills the worker
+    }
 
 
 def arguments() -> argparse.Namespace:

@@ -40,6 +40,9 @@ def alice(service: Service) -> Caller:
     return service.caller()
 
 
+NAMELESS = b'--x\r\nContent-Disposition: form-data; filename="a"\r\n\r\na\r\n'
+
+
 def check(answer: TestResponse, http_status: int, code: int, **more: Any) -> dict[str, Any]:
     body: dict[str, Any] = answer.get_json()
     assert (answer.status_code, body["status_code"]) == (http_status, code), body
@@ -162,6 +165,9 @@ def test_7_request_malformed(service: Service, data: bytes, field: str | None) -
     [
         (b"--x\r\ncut", "multipart/form-data; boundary=x"),
         (b"whatever", "multipart/form-data"),
+        (b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--", "multipart/form-data; boundary=x"),
+        (NAMELESS * 2 + b"--x--", "multipart/form-data; boundary=x"),
+        (NAMELESS.replace(b"filename", b"name") + NAMELESS + b"--x--", "multipart/form-data; boundary=x"),
         (b'{"colour": "' + b"a" * 9000 + b'"}', "application/json"),
     ],
 )
