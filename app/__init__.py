@@ -45,7 +45,12 @@ def create_app(settings: Settings | None = None) -> Flask:
         ocr.blueprint(services.ocr, clock=services.clock, limits=limits, metrics=services.metrics, tips=tips)
     )
     app.register_blueprint(
-        status.blueprint(ping_store=services.store.ping, offload=services.offload, metrics=services.metrics)
+        status.blueprint(
+            ping_store=services.state.ping,
+            backlog=services.state.backlog,
+            offload=services.offload,
+            metrics=services.metrics,
+        )
     )
     files = assets.Assets.load()
     app.register_blueprint(assets.blueprint(files))

@@ -7,10 +7,11 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.model import Elapsed
@@ -19,6 +20,15 @@ log = logging.getLogger("ocr")
 
 STAGES = ("queue", "fetch", "decode", "ocr", "total")
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+GAUGES = {
+    "stream_records": "Usage records in Redis that are not in the database yet.",
+    "stream_lag_seconds": "Age of the oldest of them.",
+    "dead_letters": "Records that the database refuses: see `flask usage dead`.",
+    "open_requests": "Requests that were admitted and have not ended.",
+    "spool_records": "Records on this machine's disk that Redis has not taken yet.",
+}
 
 
 class JsonLines(logging.Formatter):
@@ -65,6 +75,9 @@ class Metrics:
         self._requests = Counter(
             "ocr_requests", "Answers of POST /ocr by status_code.", ["status_code"], registry=self._registry
         )
+        self._faults = Counter(
+            "ocr_store_faults", "Calls to a store that failed.", ["store"], registry=self._registry
+        )
         self._stages = Histogram(
             "ocr_stage_seconds",
             "Time a recognised picture spent in each stage.",
@@ -79,10 +92,20 @@ class Metrics:
             for stage in STAGES:
                 self._stages.labels(stage).observe(getattr(elapsed, stage) / 1000)
 
-    def exposition(self) -> bytes:
-        """All metrics in Prometheus's text format."""
+    def store_failed(self, store: str) -> None:
+        self._faults.labels(store).inc()
+
+    def exposition(self, now: Mapping[str, float]) -> bytes:
+        """All metrics in Prometheus's text format. now: what is measured when asked, by GAUGES' names."""
         registry = self._registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry)
+        return generate_latest(registry) + _gauges(now)
+
+
+def _gauges(values: Mapping[str, float]) -> bytes:
+    registry = CollectorRegistry()
+    for name, value in values.items():
+        Gauge(f"ocr_{name}", GAUGES[name], registry=registry).set(value)
+    return generate_latest(registry)

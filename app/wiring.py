@@ -21,11 +21,11 @@ from app.picture.decode import DecodeLimits, decode
 from app.picture.fetch import GuardedFetcher
 from app.ports import Clock, Engine, Offload
 from app.service import OcrService, Reader, Watched
-from app.state.database import Database
 from app.state.failures import FailureLimit
 from app.state.sql import SqlStore
 from app.suspects import Suspects
-from config.settings import EngineSettings, Settings, StateSettings
+from app.wiring_state import StateParts, build_state
+from config.settings import EngineSettings, Settings
 
 # samples.draw.numbered(2468), and its text.
 SELF_TEST = Path(__file__).parent / "ocr" / "self_test.png"
@@ -50,13 +50,18 @@ class Services:
 
     settings: Settings
     clock: Clock
-    store: SqlStore
+    state: StateParts
     fetcher: GuardedFetcher
     offload: Offload
     ocr: OcrService
     reader: Callable[[], Reader]
     suspects: Suspects
     metrics: Metrics
+
+    @property
+    def store(self) -> SqlStore:
+        """The database, for the operator."""
+        return self.state.store
 
     def start(self) -> None:
         """Make ready to serve, or say why not: store, key, download guard, models, engine."""
@@ -67,12 +72,18 @@ class Services:
         self.offload.start()
 
     def _await_store(self) -> None:
-        """A worker that starts while somebody else holds the database must not take the whole server down."""
+        """A worker that starts while somebody else holds the database must not take the whole server down.
+
+        Behind Redis it can serve without.
+        """
         for left in reversed(range(STORE_TRIES)):
             try:
-                self.store.create()
+                self.state.prepare()
                 self.store.sweep()
-            except DependencyUnavailable:
+            except DependencyUnavailable as error:
+                if self.state.redis is not None:
+                    log.warning("begun without the database", extra={"fields": {"why": error.detail}})
+                    return
                 if not left:
                     raise
                 time.sleep(1)
@@ -95,15 +106,8 @@ class Services:
 def build_services(settings: Settings) -> Services:
     configure_logging(settings.log.file, settings.log.level)
     clock = SystemClock()
-    store = SqlStore(
-        build_database(settings.state),
-        key_file=settings.state.key_file,
-        rate_per_minute=settings.auth.rate_per_minute,
-        rate_burst=settings.auth.rate_burst,
-        abandoned_after_s=settings.limits.max_timeout_ms / 1000 + settings.engine.read_limit_s,
-        keep_text=settings.usage.keep_text,
-        clock=clock,
-    )
+    metrics = Metrics()
+    state = build_state(settings, clock, failed=partial(metrics.store_failed, "redis"))
     fetcher = GuardedFetcher(
         **settings.fetch.model_dump(), max_picture_bytes=settings.limits.max_picture_bytes, clock=clock
     )
@@ -111,14 +115,14 @@ def build_services(settings: Settings) -> Services:
     reader = partial(build_reader, settings, clock, suspects.reading)
     offload = _build_offload(settings, reader, clock)
     ocr = OcrService(
-        accounts=store,
+        accounts=state.accounts,
         failures=FailureLimit(
             settings.state.key_file.with_name("failures"),
             per_minute=settings.auth.failures_per_minute,
             clock=clock,
         ),
-        admission=store,
-        usage=store,
+        admission=state.admission,
+        usage=state.usage,
         fetcher=fetcher,
         offload=offload,
         clock=clock,
@@ -126,16 +130,7 @@ def build_services(settings: Settings) -> Services:
             settings.auth.max_age_s, settings.auth.max_ahead_s, settings.auth.legacy_nonce_days
         ),
     )
-    return Services(settings, clock, store, fetcher, offload, ocr, reader, suspects, Metrics())
-
-
-def build_database(settings: StateSettings) -> Database:
-    return Database(
-        settings.database_url,
-        busy_timeout_ms=settings.busy_timeout_ms,
-        mysql_timeout_s=settings.mysql_timeout_s,
-        mysql_connections=settings.mysql_connections,
-    )
+    return Services(settings, clock, state, fetcher, offload, ocr, reader, suspects, metrics)
 
 
 def build_reader(settings: Settings, clock: Clock, watched: Watched = nullcontext) -> Reader:

@@ -173,6 +173,25 @@ class StateSettings(Group):
     )
     mysql_connections: PositiveInt = Field(10, description="connections to MySQL that a worker holds at most")
 
+    redis_url: str = Field(
+        "", description="redis://, rediss:// or unix://; without it the database does its part"
+    )
+    redis_timeout_ms: PositiveInt = Field(200, description="milliseconds that Redis may take to answer")
+    redis_connections: PositiveInt = Field(32, description="connections to Redis that a worker holds at most")
+    spool_dir: Path = Field(
+        HOME / "var" / "spool", description="folder for records that Redis does not take at the moment"
+    )
+    claim_after_s: PositiveFloat = Field(
+        30, description="seconds after which the records of a silent mover are taken over"
+    )
+
+    @field_validator("redis_url")
+    @classmethod
+    def a_url_of_redis(cls, url: str) -> str:
+        if url and not url.startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must be redis://, rediss:// (TLS) or unix://")
+        return url
+
     @field_validator("database_url")
     @classmethod
     def shared_by_the_workers(cls, url: str) -> str:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import ServiceError
+from app.state.redis_health import findings
+from app.state.redis_link import RedisLink
 from app.wiring import Services
 from config.settings import unknown_variables
 
@@ -29,6 +31,8 @@ def checks(services: Services) -> Iterator[Check]:
         lambda: f"({services.reader().engine.runtime})",
     )
     yield _attempt(f"the database answers ({services.store.shown})", services.store.ping)
+    if services.state.redis is not None:
+        yield from _redis(services.state.redis.link)
     yield _key_is_private(settings.state.key_file)
     yield _attempt(f"downloads from our own {settings.bind} are refused", services.check_guard)
     for folder in (Path(settings.log.file).parent, settings.state.key_file.parent):
@@ -48,6 +52,14 @@ def _attempt(says: str, action: Callable[[], str | None]) -> Check:
     except Exception as error:
         return Check(False, f"{says}: {error}")
     return Check(True, f"{says} {found}" if found else says)
+
+
+def _redis(link: RedisLink) -> Iterator[Check]:
+    try:
+        for good, says in findings(link):
+            yield Check(good, says)
+    except ServiceError as error:
+        yield Check(False, f"Redis answers: {error.detail}")
 
 
 def _key_is_private(key_file: Path) -> Check:

@@ -43,7 +43,7 @@ def init() -> None:
     store = services().store
     if store.version() is None:
         store.upgrade()
-    store.create()
+    services().state.prepare()
     click.echo(f"Ready: {store.shown}")
 
 

@@ -51,7 +51,7 @@ users_group = AppGroup("users", help="Who may call the service.")
 @told
 def add(name: str, quota: int | None, period: Period, allow_legacy_sign: bool, if_missing: bool) -> None:
     """Add a user and print its secret, once."""
-    services().store.create()
+    services().state.prepare()
     try:
         secret = services().store.users.add(
             name, quota_limit=quota, quota_period=period, allow_legacy_sign=allow_legacy_sign

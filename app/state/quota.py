@@ -5,11 +5,13 @@ A period is a day or a month of UTC, or has no end. The user's row says when the
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, select, update
 
+from app.errors import DependencyUnavailable
 from app.model import Period
 from app.state.tables import usage_records, users
 
@@ -50,6 +52,23 @@ def charge(connection: Connection, user_id: int, times: int, begun: int) -> None
     if times:
         mine = update(users).where(users.c.id == user_id, users.c.period_started_at <= begun)
         connection.execute(mine.values(quota_used=users.c.quota_used + times))
+
+
+def charged_rows(connection: Connection, user_id: int, since: int, *, without: Collection[str]) -> int:
+    """How many records are charged in the period that began then, but for those of some requests.
+
+    In one statement, so that it is true of one moment. Raises DependencyUnavailable where the user has just
+    been given another period.
+    """
+    mine = (usage_records.c.user_id == user_id, usage_records.c.started_at >= since, usage_records.c.charged)
+    apart = select(func.count()).where(*mine, usage_records.c.request_id.in_(without)).scalar_subquery()
+    user = connection.execute(select(users, apart.label("apart")).where(users.c.id == user_id)).one_or_none()
+    if user is None:
+        return 0
+    used, counted_since = counted(user, since)
+    if counted_since != since:
+        raise DependencyUnavailable(f"the period of user {user_id} has just changed", retry_after=1)
+    return used - int(user.apart)
 
 
 def charged_since(connection: Connection, user_id: int, since: int) -> int:

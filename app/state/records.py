@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -22,7 +23,8 @@ Moment = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class UsageRow(BaseModel):
-    """A row of usage_records, as begun (neither finished_at nor status_code) or as finished (both).
+    """A row of usage_records, as begun (neither finished_at nor status_code), as finished (both), or as
+    lost with its worker (status_code alone: it still may be finished).
 
     Numbers may come as text, as a stream keeps them. `charged` follows from the rest.
     """
@@ -51,8 +53,8 @@ class UsageRow(BaseModel):
 
     @model_validator(mode="after")
     def ends_as_a_whole(self) -> Self:
-        if (self.finished_at is None) != (self.status_code is None):
-            raise ValueError("finished_at and status_code go together")
+        if self.status_code is None and self.finished_at is not None:
+            raise ValueError("a finished record has a status_code")
         return self
 
     @property
@@ -89,12 +91,22 @@ def columns(record: UsageRecord, *, keep_text: KeepText) -> dict[str, Any]:
     }
 
 
-def store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """refused: rows that cannot be stored, now or ever, by their place, with the reason.
+
+    charged: ids of the requests that this made charged ones.
+    """
+
+    refused: Mapping[int, str]
+    charged: frozenset[str]
+
+
+def store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Stored:
     """Bring the rows into the caller's transaction, and quota_used along with them, by UsageRow's fields.
 
     Idempotent by request_id; a record only moves forward, from begun to finished, and the first end counts.
-    Returns which rows cannot be stored, now or ever, by their place in `rows`, with the reason. A database
-    that is down raises instead: through Database.write that is DependencyUnavailable.
+    A database that is down raises: through Database.write that is DependencyUnavailable.
     """
     good: dict[int, UsageRow] = {}
     refused: dict[int, str] = {}
@@ -103,27 +115,29 @@ def store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[int
             good[place] = UsageRow.model_validate(row)
         except ValidationError as error:
             refused[place] = "; ".join(_said(problem) for problem in error.errors())
-    if _failure(connection, good.values()):
+    charged, why_not = _attempt(connection, good.values())
+    if why_not:
         for place, only in good.items():
-            if why := _failure(connection, [only]):
+            newly, why = _attempt(connection, [only])
+            charged |= newly
+            if why:
                 refused[place] = why
-    return refused
+    return Stored(refused, frozenset(charged))
 
 
 def _said(problem: Mapping[str, Any]) -> str:
     return ": ".join([*map(str, problem["loc"]), problem["msg"]])
 
 
-def _failure(connection: Connection, rows: Iterable[UsageRow]) -> str | None:
-    """Why the database refuses these rows; nothing of them is left then."""
+def _attempt(connection: Connection, rows: Iterable[UsageRow]) -> tuple[set[str], str]:
+    """What this newly charged; or why the database refuses these rows, of which nothing is left then."""
     try:
         with connection.begin_nested():
-            _store(connection, _furthest(rows))
+            return _store(connection, _furthest(rows)), ""
     except StatementError as error:
         if type(error) is StatementError or isinstance(error, DataError | IntegrityError):
-            return str(error.orig)
+            return set(), str(error.orig)
         raise
-    return None
 
 
 def _furthest(rows: Iterable[UsageRow]) -> list[UsageRow]:
@@ -136,21 +150,25 @@ def _furthest(rows: Iterable[UsageRow]) -> list[UsageRow]:
     return sorted(kept.values(), key=lambda row: (row.user_id, row.request_id))
 
 
-def _store(connection: Connection, rows: list[UsageRow]) -> None:
+def _store(connection: Connection, rows: list[UsageRow]) -> set[str]:
     ledger = _Ledger(connection, rows)
     these = usage_records.c.request_id.in_([row.request_id for row in rows])
     there = select(usage_records.c.request_id, usage_records.c.finished_at, usage_records.c.charged)
     known = {row.request_id: row for row in connection.execute(there.where(these).with_for_update())}
 
-    moving = []
+    moving, charged = [], set()
     for row in rows:
         before = known.get(row.request_id)
         if before is None or (before.finished_at is None and row.finished):
             moving.append(row.values())
-            ledger.enter(row, int(row.charged) - int(before is not None and before.charged))
+            was_charged = before is not None and before.charged
+            ledger.enter(row, int(row.charged) - int(was_charged))
+            if row.charged and not was_charged:
+                charged.add(row.request_id)
     if moving:
         connection.execute(_upsert(connection.dialect.name), moving)
     ledger.write(connection)
+    return charged
 
 
 class _Ledger:

@@ -7,8 +7,9 @@ charged when it is begun, and gives that back when it ends otherwise than with a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ PURGED_PER_SWEEP = 1000  # in one transaction, so that it holds up nobody for lo
 class SqlStore:
     """Implements Accounts, Admission and UsageLog; `users` is the operator's side. Opens nothing until used.
 
+    changed: told the name of each user whom the operator has changed.
     rate_per_minute, rate_burst: requests a user may send on average, and at once.
     abandoned_after_s: longer than any request may take. A record that still runs after it was lost with its
     worker: it is closed with status 5 and gives its quota back, at the user's next admission or by `sweep`.
@@ -49,12 +51,13 @@ class SqlStore:
         rate_burst: int,
         abandoned_after_s: float,
         keep_text: KeepText = "none",
+        changed: Callable[[str], None] = lambda username: None,
     ) -> None:
         self.database = database
         self.shown = database.shown  # its URL, without a password
         self._box = SecretBox(key_file)
         self._rate = Rate(per_minute=rate_per_minute, burst=rate_burst)
-        self.users = UserDirectory(self.database, self._box, clock)
+        self.users = UserDirectory(self.database, self._box, clock, changed)
         self._clock = clock
         self._keep_text = keep_text
         self._abandoned_after_ms = math.ceil(abandoned_after_s * 1000)
@@ -96,6 +99,15 @@ class SqlStore:
 
     def find(self, username: str) -> Account | None:
         """As ports.Accounts. Raises DependencyUnavailable, also where a secret's key is lost."""
+        sealed = self.sealed(username)
+        return sealed and self.unsealed(sealed)
+
+    def unsealed(self, account: Account) -> Account:
+        """Raises DependencyUnavailable where a secret's key is lost."""
+        return replace(account, secrets=tuple(map(self._box.decrypt, account.secrets)))
+
+    def sealed(self, username: str) -> Account | None:
+        """The user with its secrets as they are stored. Raises DependencyUnavailable."""
         if not username.isascii():  # MySQL will not compare it with a column of ASCII
             return None
         query = (
@@ -112,7 +124,7 @@ class SqlStore:
         return Account(
             user_id=user.id,
             username=user.username,
-            secrets=tuple(self._box.decrypt(row.secret) for row in rows if row.secret is not None),
+            secrets=tuple(row.secret for row in rows if row.secret is not None),
             enabled=user.enabled,
             allow_legacy_sign=user.allow_legacy_sign,
             quota_limit=user.quota_limit,

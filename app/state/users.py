@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -42,9 +43,15 @@ class UserSummary:
 
 
 class UserDirectory:
-    """Every method raises DependencyUnavailable; those that name a user raise UnknownUser."""
+    """Every method raises DependencyUnavailable; those that name a user raise UnknownUser.
 
-    def __init__(self, database: Database, box: SecretBox, clock: Clock) -> None:
+    changed: told of each user once a change of it is in the database.
+    """
+
+    def __init__(
+        self, database: Database, box: SecretBox, clock: Clock, changed: Callable[[str], None]
+    ) -> None:
+        self._changed = changed
         self._database = database
         self._box = box
         self._clock = clock
@@ -79,6 +86,11 @@ class UserDirectory:
                 raise DuplicateUser(username) from None
             return self._add_secret(connection, user_id, secret or new_secret(), self._now_ms())
 
+    def any(self) -> bool:
+        """Whether there is a user at all."""
+        with self._database.read() as connection:
+            return connection.execute(select(users.c.id).limit(1)).first() is not None
+
     def list(self) -> list[UserSummary]:
         now = self._now_ms()
         with self._database.read() as connection:
@@ -106,7 +118,9 @@ class UserDirectory:
                 used = charged_since(connection, user.id, since)
                 values |= {"quota_period": period, "period_started_at": since, "quota_used": used}
             connection.execute(update(users).where(users.c.id == user.id).values(values))
-            return _summary(connection.execute(this).one(), now)
+            changed = _summary(connection.execute(this).one(), now)
+        self._changed(username)
+        return changed
 
     def set_legacy_sign(self, username: str, allowed: bool) -> None:
         self._set(username, allow_legacy_sign=allowed)
@@ -128,7 +142,9 @@ class UserDirectory:
             connection.execute(delete(user_secrets).where(mine))
             with suppress(SecretUnreadable):
                 self._add_secret(connection, user_id, self._box.decrypt(kept.secret), kept.created_at)
-            return self._add_secret(connection, user_id, new_secret(), self._now_ms())
+            secret = self._add_secret(connection, user_id, new_secret(), self._now_ms())
+        self._changed(username)
+        return secret
 
     def _add_secret(self, connection: Connection, user_id: int, secret: str, created_at: int) -> str:
         row = {"user_id": user_id, "secret": self._box.encrypt(secret), "created_at": created_at}
@@ -140,6 +156,7 @@ class UserDirectory:
             this = update(users).where(users.c.username == username)
             if connection.execute(this.values(values)).rowcount == 0:
                 raise UnknownUser(username)
+        self._changed(username)
 
     def _now_ms(self) -> int:
         return int(self._clock.now() * 1000)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from flask import Blueprint, Response
 
@@ -13,7 +13,13 @@ from app.web.access import callers
 from app.web.errors import json_answer
 
 
-def blueprint(*, ping_store: Callable[[], None], offload: Offload, metrics: Metrics) -> Blueprint:
+def blueprint(
+    *,
+    ping_store: Callable[[], None],
+    backlog: Callable[[], Mapping[str, float]],
+    offload: Offload,
+    metrics: Metrics,
+) -> Blueprint:
     routes = Blueprint("status", __name__)
 
     @routes.get("/healthz")
@@ -36,7 +42,8 @@ def blueprint(*, ping_store: Callable[[], None], offload: Offload, metrics: Metr
     @routes.get("/metrics")
     @callers("operator")
     def exposition() -> Response:
-        return Response(metrics.exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
+        text = metrics.exposition(backlog())
+        return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
     return routes
 

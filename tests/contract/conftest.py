@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from app.state.sql import SqlStore
-from tests.contract.state import State, fake_state, sql_state, sql_store
+from tests.contract.state import RedisStore, State, fake_state, redis_state, sql_state, sql_store
 from tests.fakes import FakeClock
-from tests.servers import MySqlServer
+from tests.servers import MySqlServer, RedisServer
 
 MakeStore = Callable[..., SqlStore]
 
@@ -53,14 +53,32 @@ def store(make_store: MakeStore) -> SqlStore:
     return store
 
 
-@pytest.fixture(params=["sqlite", "mysql", "fake"])
+@pytest.fixture
+def redis_store(store: SqlStore, tmp_path: Path, redis_server: RedisServer) -> Iterator[RedisStore]:
+    """Redis, empty, in front of the SQL store."""
+    joined = RedisStore(store, tmp_path, redis_server.url)
+    joined.link.ask("FLUSHALL")
+    joined.state.open_epoch()
+    yield joined
+    joined.link.close()
+
+
+@pytest.fixture(params=["sqlite", "mysql", "redis", "fake"])
 def state(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[State]:
     if request.param == "fake":
         yield fake_state()
         return
-    store = sql_store(tmp_path, clock, database_url=empty_database(request, request.param, tmp_path))
+    backend = "sqlite" if request.param == "redis" else request.param
+    store = sql_store(tmp_path, clock, database_url=empty_database(request, backend, tmp_path))
     store.upgrade()
-    yield sql_state(store)
+    if request.param == "redis":
+        joined = RedisStore(store, tmp_path, request.getfixturevalue("redis_server").url)
+        joined.link.ask("FLUSHALL")
+        joined.state.open_epoch()
+        yield redis_state(joined)
+        joined.link.close()
+    else:
+        yield sql_state(store)
     store.close()
 
 

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
 from app.model import Account, OcrRequest
 from app.ports import Accounts, Admission, Clock, UsageLog
+from app.state.cached_accounts import CachedAccounts, forget
 from app.state.database import Database
+from app.state.flush import Mover
+from app.state.quota import charged_rows
+from app.state.rate import Rate
+from app.state.redis_link import RedisLink
+from app.state.redis_state import RedisState
+from app.state.spool import Spool
 from app.state.sql import SqlStore
+from app.wiring import SystemClock
 from tests.fakes import FakeAccounts, FakeAdmission, FakeUsageLog
 
 
@@ -33,6 +42,57 @@ class State:
 
 def sql_state(store: SqlStore) -> State:
     return State(store, store, store, store.users.add, lambda username: used(store, username))
+
+
+class RedisStore:
+    """Redis in front of a SQL store, as app/wiring.py joins them; `mover` moves when told."""
+
+    def __init__(
+        self, sql: SqlStore, folder: Path, url: str, clock: Clock | None = None, *, rate: Rate | None = None
+    ) -> None:
+        clock = clock or SystemClock()
+        self.errors: list[None] = []
+        self.sql = sql
+        self.link = RedisLink(
+            url, timeout_ms=2000, connections=32, clock=SystemClock(), failed=lambda: self.errors.append(None)
+        )
+        sql.users._changed = partial(forget, self.link)
+        self.accounts = CachedAccounts(self.link, sql, SystemClock())
+        self.spool = Spool(folder / "spool")
+        self.state = RedisState(
+            self.link,
+            sql=sql,
+            spool=self.spool,
+            clock=clock,
+            rate=rate or Rate(per_minute=60, burst=100),
+            timeout_ms=2000,
+            guard_s=60,
+        )
+
+    def mover(self, name: str = "the-mover", *, claim_after_s: float = 0) -> Mover:
+        return Mover(
+            self.link,
+            state=self.state,
+            sql=self.sql,
+            clock=SystemClock(),
+            name=name,
+            claim_after_s=claim_after_s,
+            abandoned_after_s=120,
+        )
+
+    def used(self, username: str = "alice") -> int:
+        """Requests that are held, and rows, which Redis has counted or would count now."""
+        user_id = self.sql.find(username).user_id  # type: ignore[union-attr]
+        held = self.link.ask("SMEMBERS", f"ocr:held:{user_id}:none:0")
+        rows = self.link.ask("HGET", f"ocr:quota:{user_id}:none:0", "rows")
+        if rows is None:
+            with self.sql.database.read() as connection:
+                rows = charged_rows(connection, user_id, 0, without=held)
+        return int(rows) + len(held)
+
+
+def redis_state(store: RedisStore) -> State:
+    return State(store.accounts, store.state, store.state, store.sql.users.add, store.used)
 
 
 def fake_state() -> State:

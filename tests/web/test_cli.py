@@ -163,3 +163,10 @@ def test_db_status_and_upgrade(tmp_path: Path) -> None:
 def test_db_init_may_be_repeated(flask: Flask) -> None:
     assert flask("db", "init").exit_code == 0
     assert flask("db", "init").exit_code == 0
+
+
+def test_without_redis_there_is_nothing_to_flush(flask: Flask) -> None:
+    for command in (["usage", "flush", "--once"], ["usage", "dead"]):
+        done = flask(*command)
+        assert done.exit_code == 1
+        assert "OCR_STATE__REDIS_URL is not set" in done.output

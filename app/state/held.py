@@ -1,0 +1,103 @@
+"""A request between its admission and its row: what Redis, the stream and the spool keep of it, and where."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, astuple, dataclass, field
+from typing import Any, Self
+
+from app.model import RECOGNISED, Account, Period
+from app.state.quota import DAY_MS, period_end, period_start
+
+EPOCH = "ocr:epoch"
+OPEN = "ocr:open"
+STREAM = "ocr:usage"
+DEAD = "ocr:usage:dead"
+GROUP = "mover"
+ACCOUNTS = "ocr:accounts"
+ACCOUNTS_VERSION = "ocr:accounts:version"
+
+
+def nonce_key(user_id: int, nonce: str) -> str:
+    return f"ocr:nonce:{user_id}:{nonce}"
+
+
+def rate_key(user_id: int) -> str:
+    return f"ocr:rate:{user_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One user's quota in one period. starts_ms: its begin. ends_ms: when Redis may forget it, or None."""
+
+    user_id: int
+    period: Period = "none"
+    starts_ms: int = 0
+    ends_ms: int | None = None
+
+    @classmethod
+    def of(cls, account: Account, moment: int) -> Self:
+        period, ends = account.quota_period, period_end(account.quota_period, moment)
+        forget = None if ends is None else ends + DAY_MS  # what was begun in it may end and be moved later
+        return cls(account.user_id, period, period_start(period, moment), forget)
+
+    @property
+    def quota_key(self) -> str:
+        return f"ocr:quota:{self.user_id}:{self.period}:{self.starts_ms}"
+
+    @property
+    def held_key(self) -> str:
+        return f"ocr:held:{self.user_id}:{self.period}:{self.starts_ms}"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An admitted request. row: of usage_records, as far as it is known; None for status_code while it runs.
+
+    only_if_open: to be closed if it was begun, and to leave no trace if it never was.
+    """
+
+    budget: Budget
+    row: Mapping[str, Any] = field(repr=False)
+    only_if_open: bool = False
+
+    @property
+    def request_id(self) -> str:
+        found: str = self.row["request_id"]
+        return found
+
+    @property
+    def charged(self) -> bool:
+        return bool(self.row["status_code"] == RECOGNISED)
+
+    @property
+    def member(self) -> str:
+        """What stands in OPEN: enough to close it when its worker is gone."""
+        parts = (self.request_id, self.row["username"], *astuple(self.budget))
+        return "|".join("" if part is None else str(part) for part in parts)
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self), separators=(",", ":"), ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Raises ValueError, KeyError or TypeError for anything else than as_json has made."""
+        fields = json.loads(text)
+        return cls(Budget(**fields["budget"]), fields["row"], fields["only_if_open"])
+
+    @classmethod
+    def from_member(cls, member: str, started_at: int) -> Self:
+        request_id, username, user_id, period, starts_ms, ends_ms = member.split("|")
+        budget = Budget(int(user_id), _period(period), int(starts_ms), int(ends_ms) if ends_ms else None)
+        row = {
+            "request_id": request_id,
+            "user_id": budget.user_id,
+            "username": username,
+            "started_at": started_at,
+        }
+        return cls(budget, row, only_if_open=True)
+
+
+def _period(name: str) -> Period:
+    return "day" if name == "day" else "month" if name == "month" else "none"

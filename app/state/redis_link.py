@@ -1,0 +1,126 @@
+"""The way to Redis: short time limits, no retries, a circuit-breaker, and what its faults mean."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from redis import BlockingConnectionPool
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeout
+from redis.retry import Retry
+
+from app.errors import DependencyUnavailable
+from app.ports import Clock
+
+PAUSE_S = 0.25
+"""How long Redis is left alone after it did not answer; then one caller tries, and the others are refused."""
+
+_LUA = Path(__file__).parent / "lua"
+_GONE = (RedisConnectionError, RedisTimeout, OSError)
+
+
+class RedisUnavailable(DependencyUnavailable):
+    """sent: the command was on its way, so that nobody knows whether it was carried out.
+
+    code: the first word of Redis's own refusal, where it answered.
+    """
+
+    def __init__(self, detail: str, *, sent: bool = False, code: str = "") -> None:
+        super().__init__(f"redis: {detail}", retry_after=1)
+        self.sent = sent
+        self.code = code
+
+
+class RedisLink:
+    """Connects when it is first used: it may be built before a fork, but not used before one.
+
+    timeout_ms: for an answer; half of it for a connection. connections: of this process at most.
+    failed: told of each fault, for the metrics.
+    """
+
+    def __init__(
+        self, url: str, *, timeout_ms: int, connections: int, clock: Clock, failed: Callable[[], None]
+    ) -> None:
+        self._pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=connections,
+            timeout=timeout_ms / 1000,
+            socket_timeout=timeout_ms / 1000,
+            socket_connect_timeout=timeout_ms / 2000,
+            retry=Retry(NoBackoff(), 0),  # redis-py's own ten retries would repeat what is not idempotent
+            driver_info=None,  # two round trips less for each connection
+            protocol=2,
+            decode_responses=True,
+        )
+        self._clock = clock
+        self._failed = failed
+        self._fault = ""
+        self._closed_until = 0.0
+
+    def ask(self, *command: str | float) -> Any:
+        """Redis's answer, as strings and integers. Raises RedisUnavailable, NoScriptError."""
+        with self._breaker():
+            try:
+                connection = self._pool.get_connection()  # type: ignore[no-untyped-call]
+            except _GONE as error:
+                raise RedisUnavailable(str(error)) from error
+            try:
+                connection.send_command(*command)
+                return connection.read_response()
+            except _GONE as error:
+                raise RedisUnavailable(str(error), sent=True) from error
+            except RedisError:
+                raise
+            except BaseException:  # a greenlet that was ended must not leave its answer to the next caller
+                connection.disconnect()
+                raise
+            finally:
+                self._pool.release(connection)  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        self._pool.disconnect()
+
+    @contextmanager
+    def _breaker(self) -> Iterator[None]:
+        now = self._clock.monotonic()
+        if now < self._closed_until:
+            raise RedisUnavailable(f"left alone for a moment after: {self._fault}")
+        if self._fault:
+            self._closed_until = now + PAUSE_S  # for the others: this call finds out
+        try:
+            yield
+        except RedisUnavailable as error:
+            self._fault = error.detail
+            self._closed_until = self._clock.monotonic() + PAUSE_S
+            self._failed()
+            raise
+        except RedisError as error:  # it answers, but will not: no memory, no disk, a replica, no rights
+            self._fault, self._closed_until = "", 0.0
+            if isinstance(error, NoScriptError):
+                raise
+            self._failed()
+            raise RedisUnavailable(str(error), code=str(error).partition(" ")[0]) from error
+        self._fault, self._closed_until = "", 0.0
+
+
+class Script:
+    """A Lua script of ours, run under its digest; sent whole to a Redis that does not know it."""
+
+    def __init__(self, link: RedisLink, name: str) -> None:
+        self._link = link
+        self.text = (_LUA / f"{name}.lua").read_text()
+        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+    def __call__(self, keys: Sequence[str], *arguments: str | float) -> Any:
+        """Raises RedisUnavailable."""
+        call = (len(keys), *keys, *arguments)
+        try:
+            return self._link.ask("EVALSHA", self.digest, *call)
+        except NoScriptError:
+            return self._link.ask("EVAL", self.text, *call)

@@ -1,0 +1,149 @@
+"""Which store stands behind the ports of state: the database alone, or with Redis in front of it."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+from app.errors import DependencyUnavailable
+from app.ports import Accounts, Admission, Clock, UsageLog
+from app.state.cached_accounts import CachedAccounts, forget
+from app.state.database import Database
+from app.state.flush import Mover
+from app.state.rate import Rate
+from app.state.redis_health import backlog
+from app.state.redis_link import RedisLink
+from app.state.redis_state import RedisState
+from app.state.spool import Spool
+from app.state.sql import SqlStore
+from config.settings import Settings, StateSettings
+
+MOVER_TIMEOUT_MS = 2000
+"""How long Redis may take to answer the mover, for whom no caller waits."""
+
+
+@dataclass(frozen=True, slots=True)
+class RedisParts:
+    link: RedisLink
+    spool: Spool
+    accounts: CachedAccounts
+    state: RedisState
+
+
+@dataclass(frozen=True, slots=True)
+class StateParts:
+    """The database, and Redis where OCR_STATE__REDIS_URL is set. Nothing is connected yet."""
+
+    store: SqlStore
+    redis: RedisParts | None
+    clock: Clock
+
+    @property
+    def accounts(self) -> Accounts:
+        return self.redis.accounts if self.redis else self.store
+
+    @property
+    def admission(self) -> Admission:
+        return self.redis.state if self.redis else self.store
+
+    @property
+    def usage(self) -> UsageLog:
+        return self.redis.state if self.redis else self.store
+
+    def prepare(self) -> None:
+        """The database, the key file, and the life of an empty Redis, as far as they are missing.
+
+        To be done before the first user is added: as long as there is none, nothing can have been signed.
+        """
+        self.store.create()
+        if self.redis is not None:
+            with suppress(DependencyUnavailable):
+                self.redis.state.open_epoch()
+
+    def ping(self) -> None:
+        """What every request needs: Redis, or else the database. Raises DependencyUnavailable."""
+        (self.redis.state if self.redis else self.store).ping()
+
+    def backlog(self) -> Mapping[str, float]:
+        """What has not reached the database yet, for the metrics."""
+        return backlog(self.redis.link, self.redis.spool, self.clock) if self.redis else {}
+
+
+def build_state(settings: Settings, clock: Clock, *, failed: Callable[[], None]) -> StateParts:
+    """failed: told of each fault of Redis."""
+    link = _build_link(settings.state, clock, failed, settings.state.redis_timeout_ms)
+    store = SqlStore(
+        build_database(settings.state),
+        key_file=settings.state.key_file,
+        rate_per_minute=settings.auth.rate_per_minute,
+        rate_burst=settings.auth.rate_burst,
+        abandoned_after_s=_abandoned_after_s(settings),
+        keep_text=settings.usage.keep_text,
+        clock=clock,
+        changed=partial(forget, link) if link else lambda username: None,
+    )
+    return StateParts(store, _build_redis(settings, link, store, clock) if link else None, clock)
+
+
+def build_database(settings: StateSettings) -> Database:
+    return Database(
+        settings.database_url,
+        busy_timeout_ms=settings.busy_timeout_ms,
+        mysql_timeout_s=settings.mysql_timeout_s,
+        mysql_connections=settings.mysql_connections,
+    )
+
+
+def build_mover(settings: Settings, state: StateParts) -> Mover | None:
+    """None without Redis, where records are written to the database at once."""
+    link = _build_link(settings.state, state.clock, lambda: None, MOVER_TIMEOUT_MS)
+    if link is None:
+        return None
+    return Mover(
+        link,
+        state=_build_redis(settings, link, state.store, state.clock).state,
+        sql=state.store,
+        clock=state.clock,
+        name=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
+        claim_after_s=settings.state.claim_after_s,
+        abandoned_after_s=_abandoned_after_s(settings),
+    )
+
+
+def _build_link(
+    settings: StateSettings, clock: Clock, failed: Callable[[], None], timeout_ms: int
+) -> RedisLink | None:
+    if not settings.redis_url:
+        return None
+    return RedisLink(
+        settings.redis_url,
+        timeout_ms=timeout_ms,
+        connections=settings.redis_connections,
+        clock=clock,
+        failed=failed,
+    )
+
+
+def _build_redis(settings: Settings, link: RedisLink, store: SqlStore, clock: Clock) -> RedisParts:
+    spool = Spool(settings.state.spool_dir)
+    state = RedisState(
+        link,
+        sql=store,
+        spool=spool,
+        clock=clock,
+        rate=Rate(per_minute=settings.auth.rate_per_minute, burst=settings.auth.rate_burst),
+        timeout_ms=settings.state.redis_timeout_ms,
+        guard_s=settings.auth.max_ahead_s,
+        keep_text=settings.usage.keep_text,
+    )
+    return RedisParts(link, spool, CachedAccounts(link, store, clock), state)
+
+
+def _abandoned_after_s(settings: Settings) -> float:
+    """Longer than any request may take."""
+    return settings.limits.max_timeout_ms / 1000 + settings.engine.read_limit_s

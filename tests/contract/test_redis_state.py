@@ -1,0 +1,498 @@
+"""Redis in front of the database: what the ports' contract leaves to it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy.exc import DataError
+
+from app.errors import (
+    DependencyUnavailable,
+    NonceReplayed,
+    QuotaExhausted,
+    RateLimited,
+    ServiceError,
+    TimestampExpired,
+)
+from app.model import RECOGNISED, Quota, UsageRecord
+from app.state import dead_letters
+from app.state.held import Held
+from app.state.rate import Rate
+from app.state.redis_link import RedisLink
+from app.wiring import SystemClock
+from tests.contract.state import RedisStore, id_of, ocr_request, used
+from tests.fakes import FakeClock
+from tests.servers import RedisServer, free_port
+
+FAILED = 14
+
+
+@pytest.fixture
+def backend() -> str:
+    return "sqlite"
+
+
+def admit(store: RedisStore, nonce: str = "nonce-0001", *, ttl: float = 60, request_id: str = "") -> Quota:
+    account = store.accounts.find("alice")
+    assert account is not None
+    return store.state.admit(account, ocr_request(nonce, request_id=request_id), nonce_ttl_s=ttl)
+
+
+def finish(store: RedisStore, nonce: str = "nonce-0001", status_code: int = RECOGNISED) -> None:
+    store.state.finish(UsageRecord(id_of(nonce), "alice", status_code))
+
+
+def outcome(store: RedisStore, nonce: str, request_id: str) -> str:
+    try:
+        admit(store, nonce, request_id=request_id)
+    except ServiceError as error:
+        return error.error
+    return "admitted"
+
+
+@pytest.mark.parametrize(("same_nonce", "refusal"), [(False, "quota_exhausted"), (True, "nonce_replayed")])
+def test_of_fifty_at_once_one_is_admitted(redis_store: RedisStore, same_nonce: bool, refusal: str) -> None:
+    redis_store.sql.users.add("alice", quota_limit=1)
+    with ThreadPoolExecutor(50) as pool:
+        counted = Counter(
+            pool.map(lambda n: outcome(redis_store, "same" if same_nonce else f"n-{n}", f"{n}"), range(50))
+        )
+    assert counted == {"admitted": 1, refusal: 49}
+    assert redis_store.used() == 1
+
+
+def test_a_nonce_lives_exactly_as_long_as_told(redis_store: RedisStore) -> None:
+    redis_store.sql.users.add("alice")
+    admit(redis_store, ttl=0.4, request_id="first")
+    assert 0 < int(redis_store.link.ask("PTTL", "ocr:nonce:1:nonce-0001")) <= 400
+    with pytest.raises(NonceReplayed):
+        admit(redis_store, request_id="second")
+    time.sleep(0.41)
+    admit(redis_store, request_id="second")
+
+
+def test_the_rate_is_that_of_the_sql_store(store: object, tmp_path: Path, redis_store: RedisStore) -> None:
+    redis_store.sql.users.add("alice", quota_limit=5)
+    redis_store.state._rate = Rate(per_minute=120, burst=3)
+    for number in range(3):
+        admit(redis_store, f"burst-{number}")
+    with pytest.raises(NonceReplayed):  # judged first
+        admit(redis_store, "burst-0", request_id="another")
+    with pytest.raises(RateLimited) as refused:
+        admit(redis_store, "too-early")
+    assert refused.value.retry_after == 1
+    time.sleep(0.5)
+    admit(redis_store, "too-early")  # its nonce was not spent by the refusal
+    assert redis_store.used() == 4
+
+
+def test_rows_of_before_are_counted_when_redis_does_not_know_them(redis_store: RedisStore) -> None:
+    redis_store.sql.users.add("alice", quota_limit=3)
+    for nonce in ("one", "two"):
+        admit(redis_store, nonce)
+        finish(redis_store, nonce)
+    assert redis_store.mover().move() == 2
+    redis_store.link.ask("FLUSHALL")
+    redis_store.link.ask("HSET", "ocr:epoch", "id", "new", "opens_ms", 0)
+    assert admit(redis_store, "three") == Quota(3, 0)
+    with pytest.raises(QuotaExhausted):
+        admit(redis_store, "four")
+
+
+def test_a_quota_is_granted_anew_in_each_period(redis_store: RedisStore) -> None:
+    redis_store.sql.users.add("alice", quota_limit=2, quota_period="day")
+    clock = FakeClock()
+    redis_store.state._clock = clock
+    for nonce in ("yesterday-1", "yesterday-2"):
+        assert admit(redis_store, nonce)
+    with pytest.raises(QuotaExhausted) as refused:
+        admit(redis_store, "too-many")
+    assert refused.value.retry_after == 86_400 - clock.now() % 86_400
+    clock.advance(86_400)
+    assert admit(redis_store, "today-1") == Quota(2, 1)
+    for nonce in ("yesterday-1", "today-1"):
+        finish(redis_store, nonce)
+    redis_store.mover().move()
+    assert admit(redis_store, "today-2") == Quota(2, 0)
+
+
+def test_what_waits_on_the_stream_or_the_disk_is_counted_once(redis_store: RedisStore) -> None:
+    redis_store.sql.users.add("alice", quota_limit=10)
+    for nonce in ("row", "stream", "disk"):
+        admit(redis_store, nonce)
+    finish(redis_store, "row")
+    redis_store.mover().move()
+    finish(redis_store, "stream")
+    redis_store.spool.add(replace_row(redis_store, "disk"))
+    assert redis_store.used() == 3
+
+    redis_store.link.ask("DEL", "ocr:quota:1:none:0")  # counted anew
+    assert admit(redis_store, "next").remaining == 6
+    assert len(redis_store.spool) == 0
+    while redis_store.mover().move():
+        pass
+    assert redis_store.used() == 4
+    finish(redis_store, "next")
+    redis_store.mover().move()
+    assert redis_store.used() == used(redis_store.sql) == 4
+
+
+def replace_row(store: RedisStore, nonce: str, status_code: int = RECOGNISED) -> Held:
+    """The record of a request that runs, as if it had ended so while Redis was away."""
+    begun = store.state._running.pop(id_of(nonce))
+    row = {**begun.row, "status_code": status_code, "finished_at": begun.row["started_at"] + 1}
+    return replace(begun, row=row)
+
+
+def test_a_record_that_comes_twice_is_one_row_and_counted_once(redis_store: RedisStore) -> None:
+    """As where Redis took it, but could not say so: it is spooled as well."""
+    redis_store.sql.users.add("alice", quota_limit=10)
+    admit(redis_store)
+    ended = replace_row(redis_store, "nonce-0001")
+    redis_store.state.close(ended)
+    redis_store.spool.add(ended)
+    redis_store.mover().move()
+    redis_store.spool.add(ended)
+    while redis_store.mover().move():
+        pass
+    assert admit(redis_store, "next").remaining == 8
+    assert len(redis_store.sql.tail(10)) == 1
+    assert used(redis_store.sql) == 1
+
+
+def test_a_failure_is_a_row_and_not_charged(redis_store: RedisStore) -> None:
+    redis_store.sql.users.add("alice", quota_limit=1)
+    admit(redis_store)
+    finish(redis_store, status_code=FAILED)
+    redis_store.mover().move()
+    assert [row["status_code"] for row in redis_store.sql.tail(10)] == [FAILED]
+    assert redis_store.used() == used(redis_store.sql) == 0
+
+
+def test_an_admission_that_comes_too_late_does_nothing(redis_store: RedisStore) -> None:
+    redis_store.sql.users.add("alice", quota_limit=1)
+    redis_store.state._redis_ms = lambda: 1000  # type: ignore[method-assign]
+    with pytest.raises(DependencyUnavailable, match="late"):
+        admit(redis_store)
+    assert sorted(redis_store.link.ask("KEYS", "*")) == ["ocr:accounts", "ocr:epoch"]
+
+
+def test_an_admission_nobody_heard_of_is_closed_by_the_spool(redis_store: RedisStore) -> None:
+    redis_store.sql.users.add("alice", quota_limit=2)
+    admit(redis_store)
+    begun = redis_store.state._running["never mind"] = redis_store.state._running.pop(id_of("nonce-0001"))
+    redis_store.state._undo(begun)
+    never = replace(begun, row={**begun.row, "request_id": id_of("never")})
+    redis_store.state._undo(never)
+    assert len(redis_store.spool) == 2
+    while redis_store.mover().move():
+        pass
+    assert [row["status_code"] for row in redis_store.sql.tail(10)] == [18]
+    assert admit(redis_store, "next").remaining == 1
+
+
+def test_a_request_lost_with_its_worker_is_closed_and_may_still_succeed(redis_store: RedisStore) -> None:
+    redis_store.sql.users.add("alice", quota_limit=1)
+    admit(redis_store)
+    (member,) = redis_store.link.ask("ZRANGE", "ocr:open", 0, -1)
+    redis_store.link.ask("ZADD", "ocr:open", int((time.time() - 200) * 1000), member)
+    redis_store.mover().move()
+    (row,) = redis_store.sql.tail(10)
+    assert (row["status_code"], row["finished_at"], row["charged"]) == (5, None, False)
+    assert redis_store.used() == 0
+
+    admit(redis_store, "next")
+    finish(redis_store)  # late, and over the limit: the caller has its text
+    finish(redis_store, "next")
+    redis_store.mover().move()
+    assert redis_store.used() == used(redis_store.sql) == 2
+    with pytest.raises(QuotaExhausted):
+        admit(redis_store, "another")
+
+
+class TestEmptied:
+    """An emptied Redis has forgotten which nonces were used."""
+
+    def signed(self, store: RedisStore, seconds: float) -> None:
+        account = store.accounts.find("alice")
+        assert account is not None
+        stamped = replace(ocr_request(), timestamp=int(time.time() + seconds))
+        store.state.admit(account, stamped, nonce_ttl_s=60)
+
+    @pytest.mark.parametrize("seconds", [-299, 0, 59])
+    def test_refuses_what_may_have_been_used_before(self, redis_store: RedisStore, seconds: float) -> None:
+        redis_store.sql.users.add("alice")
+        redis_store.link.ask("FLUSHALL")
+        with pytest.raises(DependencyUnavailable) as refused:
+            self.signed(redis_store, seconds)
+        assert refused.value.retry_after is not None
+        assert 50 <= refused.value.retry_after <= 62
+        redis_store.link.ask("HINCRBY", "ocr:epoch", "opens_ms", -30_000)
+        with pytest.raises(DependencyUnavailable):
+            self.signed(redis_store, -5)
+
+    def test_opens_after_the_window_to_what_is_signed_since(self, redis_store: RedisStore) -> None:
+        redis_store.sql.users.add("alice")
+        redis_store.link.ask("FLUSHALL")
+        redis_store.state.open_epoch()
+        redis_store.link.ask("HINCRBY", "ocr:epoch", "opens_ms", -70_000)
+        with pytest.raises(TimestampExpired):
+            self.signed(redis_store, -20)
+        self.signed(redis_store, 0)
+
+    def test_is_open_at_once_where_there_is_no_user_who_could_have_signed(
+        self, redis_store: RedisStore
+    ) -> None:
+        redis_store.sql.users.add("alice")
+        self.signed(redis_store, 0)
+
+    def test_refuses_signatures_without_a_time_as_long_as_their_nonces_are_kept(
+        self, redis_store: RedisStore
+    ) -> None:
+        redis_store.sql.users.add("alice")
+        redis_store.link.ask("FLUSHALL")
+        with pytest.raises(DependencyUnavailable) as refused:
+            admit(redis_store, ttl=86_400)
+        assert refused.value.retry_after is not None
+        assert refused.value.retry_after > 86_400
+
+
+class TestTenThousandReplays:
+    """None is admitted, whatever happened to Redis since the body was used."""
+
+    COUNT = 10_000
+
+    def replay(self, store: RedisStore, timestamp: int, at_once: int) -> Counter[str]:
+        account = store.accounts.find("alice")
+        assert account is not None
+
+        def again(number: int) -> str:
+            request = replace(ocr_request(request_id=f"replay {number}"), timestamp=timestamp)
+            try:
+                store.state.admit(account, request, nonce_ttl_s=timestamp + 301 - time.time())
+            except ServiceError as error:
+                return error.error
+            return "admitted"
+
+        with ThreadPoolExecutor(at_once) as pool:
+            return Counter(pool.map(again, range(self.COUNT // 4)))
+
+    @pytest.mark.parametrize("ahead_s", [0, 59])
+    def test_of_one_body(self, redis_store: RedisStore, redis_server: RedisServer, ahead_s: int) -> None:
+        redis_store.sql.users.add("alice")
+        account = redis_store.accounts.find("alice")
+        assert account is not None
+        stamp = int(time.time()) + ahead_s
+        used_once = replace(ocr_request(), timestamp=stamp)
+        redis_store.state.admit(account, used_once, nonce_ttl_s=stamp + 301 - time.time())
+        replays = self.COUNT // 4
+
+        assert self.replay(redis_store, stamp, 1) == {"nonce_replayed": replays}
+        assert self.replay(redis_store, stamp, 20) == {"nonce_replayed": replays}
+        redis_server.stop()  # and started again with its file
+        redis_server.start()
+        await_there(redis_store)
+        assert self.replay(redis_store, stamp, 20) == {"nonce_replayed": replays}
+        redis_store.link.ask("FLUSHALL")
+        assert self.replay(redis_store, stamp, 20) == {"dependency_unavailable": replays}
+
+
+def await_there(store: RedisStore) -> None:
+    for _ in range(40):
+        try:
+            store.state.ping()
+            return
+        except DependencyUnavailable:
+            time.sleep(0.05)
+    pytest.fail("Redis is not back")
+
+
+class TestMover:
+    def test_a_row_that_cannot_be_stored_becomes_a_dead_letter_with_its_error(
+        self, redis_store: RedisStore
+    ) -> None:
+        redis_store.sql.users.add("alice", quota_limit=3)
+        for nonce in ("good", "bad"):
+            admit(redis_store, nonce)
+        bad = replace_row(redis_store, "bad")
+        redis_store.state.close(replace(bad, row={**bad.row, "picture_width": -1}))
+        redis_store.link.ask("XADD", "ocr:usage", "*", "entry", "no JSON")
+        finish(redis_store, "good")
+        assert redis_store.mover().move() == 3
+
+        dead = [fields for _, fields in redis_store.link.ask("XRANGE", "ocr:usage:dead", "-", "+")]
+        assert sorted(fields[3].split(":")[0] for fields in dead) == ["not a record", "picture_width"]
+        assert {json.loads(f[1])["row"]["picture_width"] for f in dead if f[1].startswith("{")} == {-1}
+        assert redis_store.link.ask("XLEN", "ocr:usage") == 0
+        assert redis_store.used() == used(redis_store.sql) == 1
+
+    def test_makes_its_group_again_after_redis_was_emptied(self, redis_store: RedisStore) -> None:
+        redis_store.sql.users.add("alice")
+        mover = redis_store.mover()
+        mover.move()
+        redis_store.link.ask("FLUSHALL")
+        redis_store.state.open_epoch()
+        redis_store.link.ask("HSET", "ocr:epoch", "opens_ms", 0)
+        admit(redis_store)
+        finish(redis_store)
+        assert mover.move() == 1
+        assert used(redis_store.sql) == 1
+
+    def test_takes_over_what_a_dead_one_has_read(self, redis_store: RedisStore) -> None:
+        redis_store.sql.users.add("alice")
+        redis_store.mover("dead").move()
+        admit(redis_store)
+        finish(redis_store)
+        redis_store.mover("dead")._new()
+        patient = redis_store.mover("alive", claim_after_s=60)
+        assert patient.move() == 0
+        assert redis_store.mover("alive").move() == 1
+        assert used(redis_store.sql) == 1
+
+    def test_several_at_once_move_each_record_once(self, redis_store: RedisStore) -> None:
+        redis_store.sql.users.add("alice", quota_limit=1000)
+        redis_store.state._rate = Rate(per_minute=100_000, burst=1000)
+        for number in range(300):
+            admit(redis_store, f"n-{number}")
+            finish(redis_store, f"n-{number}")
+        with ThreadPoolExecutor(3) as pool:
+            moved = pool.map(lambda n: sum(redis_store.mover(f"m{n}").move() for _ in range(10)), range(3))
+            assert sum(moved) >= 300
+        assert redis_store.link.ask("XLEN", "ocr:usage") == 0
+        assert redis_store.used() == used(redis_store.sql) == 300
+
+
+def test_a_disabled_user_stops_and_a_new_secret_works_within_a_second(redis_store: RedisStore) -> None:
+    redis_store.sql.users.add("alice")
+    assert redis_store.accounts.find("alice").enabled  # type: ignore[union-attr]
+    redis_store.sql.users.set_enabled("alice", False)
+    time.sleep(0.6)
+    assert not redis_store.accounts.find("alice").enabled  # type: ignore[union-attr]
+
+    secret = redis_store.sql.users.rotate_secret("alice")
+    time.sleep(0.6)
+    assert redis_store.accounts.find("alice").secrets[0] == secret  # type: ignore[union-attr]
+
+
+def test_secrets_lie_encrypted_in_redis(redis_store: RedisStore) -> None:
+    secret = redis_store.sql.users.add("alice")
+    redis_store.accounts.find("alice")
+    stored = redis_store.link.ask("HGET", "ocr:accounts", "alice")
+    assert "alice" in stored
+    assert secret not in stored
+
+
+def test_a_user_read_before_a_change_is_not_kept_after_it(redis_store: RedisStore) -> None:
+    """A slow reader must not bring back what the operator has just taken away."""
+    redis_store.sql.users.add("alice")
+    sealed = redis_store.sql.sealed
+
+    def slowly(username: str) -> object:
+        account = sealed(username)
+        redis_store.sql.users.set_enabled("alice", False)
+        return account
+
+    redis_store.sql.sealed = slowly  # type: ignore[method-assign,assignment]
+    redis_store.accounts.find("alice")
+    redis_store.sql.sealed = sealed  # type: ignore[method-assign]
+    assert redis_store.link.ask("HGET", "ocr:accounts", "alice") is None
+
+
+def test_dead_letters_are_put_back_once_the_reason_is_gone(redis_store: RedisStore) -> None:
+    redis_store.sql.users.add("alice", quota_limit=3)
+    admit(redis_store)
+    ended = replace_row(redis_store, "nonce-0001")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.state.records._store", refuse)
+        redis_store.state.close(ended)
+        redis_store.mover().move()
+    [letter] = dead_letters.listed(redis_store.link)
+    assert letter.why == "not today"
+    assert redis_store.used() == 0
+
+    assert dead_letters.retry(redis_store.link, redis_store.state, [letter]) == 1
+    redis_store.mover().move()
+    assert dead_letters.listed(redis_store.link) == []
+    assert admit(redis_store, "next").remaining == 1
+    assert used(redis_store.sql) == 1
+
+
+def refuse(*_: object) -> None:
+    raise DataError("INSERT", {}, ValueError("not today"))
+
+
+class TestLink:
+    """Redis behind a password and TLS, and what its faults look like."""
+
+    def link(self, url: str) -> RedisLink:
+        return RedisLink(url, timeout_ms=2000, connections=2, clock=SystemClock(), failed=lambda: None)
+
+    def test_with_a_password(self, tmp_path: Path) -> None:
+        server = RedisServer(tmp_path)
+        server.start()
+        try:
+            self.link(server.url).ask("CONFIG", "SET", "requirepass", "p@ss:word")
+            with_password = server.url.replace("redis://", "redis://:p%40ss%3Aword@")
+            assert self.link(with_password).ask("PING") in ("PONG", True)
+            for url in (server.url, server.url.replace("redis://", "redis://:wrong@")):
+                with pytest.raises(DependencyUnavailable):
+                    self.link(url).ask("PING")
+        finally:
+            server.stop()
+
+    def test_with_tls(self, tmp_path: Path) -> None:
+        certificate, key = self_signed(tmp_path)
+        port = free_port()
+        options = ["--tls-port", str(port), "--tls-auth-clients", "no"]
+        options += ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+        server = RedisServer(tmp_path, *options)
+        server.start()
+        try:
+            url = f"rediss://localhost:{port}/0"
+            assert self.link(f"{url}?ssl_ca_certs={certificate}").ask("PING") in ("PONG", True)
+            with pytest.raises(DependencyUnavailable, match="certificate"):
+                self.link(url).ask("PING")  # nobody has vouched for it
+        finally:
+            server.stop()
+
+    def test_after_a_fault_it_is_left_alone_for_a_moment_and_is_back_within_a_second(
+        self, tmp_path: Path
+    ) -> None:
+        server = RedisServer(tmp_path)
+        server.start()
+        link = self.link(server.url)
+        link.ask("PING")
+        server.stop()
+        with pytest.raises(DependencyUnavailable):
+            link.ask("PING")
+        with pytest.raises(DependencyUnavailable, match="left alone"):
+            link.ask("PING")
+        server.start()
+        begun = time.monotonic()
+        while True:
+            with suppress(DependencyUnavailable):
+                link.ask("PING")
+                break
+            time.sleep(0.01)
+        assert time.monotonic() - begun < 1
+        server.stop()
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for localhost, and its key."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+         "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+         "-keyout", str(key), "-out", str(certificate)],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate, key
