@@ -7,10 +7,8 @@ it recurse or fill the memory before anyone can look at the result.
 
 from __future__ import annotations
 
-import binascii
 import json
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -22,15 +20,12 @@ from app.authenticate import LABELS, UNSIGNED_FIELDS, as_signed, require_labels
 from app.errors import RequestMalformed, ServiceError
 from app.model import RECOGNISED, USERNAME, CharsetName, OcrAnswer, OcrRequest, ReadOptions, Value
 from app.picture.url import MAX_URL_BYTES
+from app.web.body import decode_base64
 
 MAX_FIELDS = 32
 MAX_VALUE_BYTES = 8192  # of any field but picture_base64, as written in the body
 MAX_SPACE_BYTES = 1000  # between two tokens, so that megabytes of it cost nothing
 MIN_NONCE = 8
-
-# Of large bodies, this much is read or decoded before the others have a turn. Divides by 4, for base64.
-PIECE = 1024 * 1024
-TURN_S = 0.001  # gevent's sleep(0) looks at no socket
 
 _SPACE = rb"[ \t\n\r]{0,%d}+" % MAX_SPACE_BYTES
 _INTEGER = rb"-?(?:0|[1-9][0-9]{0,17})"
@@ -243,21 +238,5 @@ def _check_forms(body: RequestBody, image: bytes | None, limits: RequestLimits) 
 
 def _picture(body: RequestBody, image: bytes | None) -> Callable[[], bytes] | None:
     if body.picture_base64 is not None:
-        return cache(partial(_base64, body.picture_base64))
+        return cache(partial(decode_base64, body.picture_base64))
     return None if image is None else lambda: image
-
-
-def _base64(text: str) -> bytes:
-    """As it is written in JSON: base64 needs no escape, but PHP writes one before each slash."""
-    text = text.replace("\\/", "/")
-    if "=" in text[:-2]:
-        _refuse("padding before the end", "picture_base64")
-    picture = bytearray()
-    try:
-        for at in range(0, len(text), PIECE):
-            picture += binascii.a2b_base64(text[at : at + PIECE], strict_mode=True)
-            if at:
-                time.sleep(TURN_S)
-    except ValueError as error:
-        raise RequestMalformed(str(error), field="picture_base64") from error
-    return bytes(picture)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import time
 from dataclasses import asdict, replace
 from functools import partial
 
@@ -15,7 +13,8 @@ from app.observe import Metrics, log
 from app.ports import Clock
 from app.service import OcrService
 from app.web.access import callers
-from app.web.codec import PIECE, TURN_S, RequestLimits, decode_request, encode_answer, scan_json
+from app.web.body import hung_up, read_body
+from app.web.codec import RequestLimits, decode_request, encode_answer, scan_json
 from app.web.errors import Tips, json_answer, tip
 from app.web.multipart import read_form
 
@@ -67,22 +66,6 @@ def blueprint(
     return routes
 
 
-def hung_up(connection: socket.socket | None) -> bool:
-    """Whether the peer has closed its end, be it for sending alone: usual clients close both."""
-    if connection is None:
-        return False
-    patience = connection.gettimeout()
-    try:
-        connection.settimeout(0)
-        return connection.recv(1, socket.MSG_PEEK) == b""
-    except (BlockingIOError, ValueError):  # nothing yet; or TLS, which cannot be peeked into
-        return False
-    except OSError:
-        return True
-    finally:
-        connection.settimeout(patience)
-
-
 def _fields(incoming: Request, max_body_bytes: int) -> tuple[dict[str, Value], bytes | None]:
     """Size, content type, strict parse. The image of a multipart form comes apart from its fields."""
     if (incoming.content_length or 0) > max_body_bytes:
@@ -93,17 +76,5 @@ def _fields(incoming: Request, max_body_bytes: int) -> tuple[dict[str, Value], b
         raise MediaTypeUnsupported(f"charset {charset}, encoding {encoding}")
     if incoming.mimetype not in ("application/json", "multipart/form-data"):
         raise MediaTypeUnsupported(incoming.mimetype)
-    body = _body(incoming, max_body_bytes)
+    body = read_body(incoming, max_body_bytes)
     return (scan_json(body), None) if incoming.mimetype == "application/json" else read_form(incoming, body)
-
-
-def _body(incoming: Request, max_body_bytes: int) -> bytearray:
-    """Read a piece at a time, in turn with everybody else: a fast client never lets the loop wait for it."""
-    body = bytearray()
-    while part := incoming.stream.read(PIECE):
-        body += part
-        if len(body) > max_body_bytes:
-            raise BodyTooLarge("in chunks")
-        if len(body) > PIECE:
-            time.sleep(TURN_S)
-    return body

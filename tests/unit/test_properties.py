@@ -18,7 +18,8 @@ from app.model import Account, OcrRequest
 from app.picture.decode import DecodeLimits, decode
 from app.picture.header import check_gif, check_jpeg, check_png
 from app.picture.url import UrlPolicy
-from app.web.codec import _base64, scan_json
+from app.web.body import decode_base64
+from app.web.codec import scan_json
 from app.web.multipart import check_parts
 from tests.fakes import FakeAccounts
 
@@ -74,7 +75,7 @@ def test_what_the_strict_parser_takes_means_the_same_to_everybody(body: bytes) -
 @example("QU\\/=")
 def test_base64_means_the_same_to_everybody(text: str) -> None:
     with suppress(RequestMalformed):
-        assert _base64(text) == base64.b64decode(text.replace("\\/", "/"), validate=True)
+        assert decode_base64(text) == base64.b64decode(text.replace("\\/", "/"), validate=True)
 
 
 @given(st.text(st.sampled_from("x-\r\n:ab"), max_size=80).map(str.encode), st.sampled_from(["x", "x-", ""]))
