@@ -127,7 +127,7 @@ def _await_ready(master: subprocess.Popen[bytes]) -> None:
         if master.poll() is not None:
             break
         try:
-            if requests.get(f"{URL}/readyz", timeout=5).ok:
+            if requests.get(f"{URL}/healthz", timeout=5).ok:
                 return
         except requests.RequestException:  # not there yet
             pass
