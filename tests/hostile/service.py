@@ -117,6 +117,7 @@ def running_service(home: Path, report: Report) -> Iterator[Service]:
     try:
         _await_ready(master)
         yield Service(master, home, report)
+        _await_ready(master)  # a worker that is just being forked misses the signal
     finally:
         master.send_signal(signal.SIGTERM)
         master.wait(90)

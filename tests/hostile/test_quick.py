@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from config.settings import ROOT
 from tests.hostile import network
+
+
+def test_where_it_cannot_run_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "apt install" in (network.not_permitted() or "")
 
 
 def test_hostile_input_is_refused_and_nothing_forbidden_is_dialled() -> None:
