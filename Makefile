@@ -49,6 +49,6 @@ $(VENV)/.tools: requirements-dev.txt $(VENV)/.installed
 	@scripts/browser.sh
 	@touch $@
 
-models/.pulled: app/ocr/models.py | $(VENV)/.installed
+models/.pulled: app/ocr/models.py $(wildcard app/ocr/ranges/*) | $(VENV)/.installed
 	@$(BIN)/flask models pull
 	@touch $@

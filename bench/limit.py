@@ -14,11 +14,12 @@ import numpy as np
 from app.ocr.crop import width_at
 from app.ocr.detect import SIDE_STEP
 from app.ocr.recognize import padded
+from app.ocr.runtimes.processor import extensions
 from app.ocr.tensor import round_up
 
 NOTE = (
     "It is the arithmetic of the models at the shapes used, over the time taken at the most clients, over "
-    "the rate of a float32 matrix product; above 1 where the processor multiplies bfloat16 natively (AMX). "
+    "the rate of a float32 matrix product; above 1 where narrower numbers are multiplied. "
     "With --precision f32 like is compared with like."
 )
 SIDE_LIMIT = 960  # the service's default
@@ -57,11 +58,11 @@ def machine() -> dict[str, Any]:
     """What a reader needs to judge the figures, and who else was at work when they were taken."""
     pairs = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
     facts = {name.strip(): value.strip() for name, _, value in pairs}
-    flags = facts.get("flags", "").split()
+    known = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
     return {
         "processor": facts.get("model name", "unknown"),
         "cores": len(os.sched_getaffinity(0)),
-        "extensions": [flag for flag in ("avx2", "avx512f", "avx512_vnni", "amx_bf16") if flag in flags],
+        "extensions": [name for name in known if name in extensions()],
         "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9, 1),
         "load_before": round(os.getloadavg()[0], 2),
     }

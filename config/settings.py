@@ -112,8 +112,8 @@ def _cores_of_a_worker() -> int:
 class EngineSettings(Group):
     name: Literal["ppocr", "paddleocr"] = Field("ppocr", description="our engine, or the paddleocr package")
     runtime: Literal["openvino", "onnxruntime"] = Field("openvino", description="what runs the models")
-    precision: Literal["auto", "f32", "bf16"] = Field(
-        "auto", description="what OpenVINO computes in: auto is bf16 where the processor has it, else f32"
+    precision: Literal["auto", "f32", "bf16", "int8"] = Field(
+        "auto", description="what OpenVINO computes in: auto takes the fastest that the processor has"
     )
     cores: PositiveInt = Field(default_factory=_cores_of_a_worker, description="cores that a worker uses")
     threads: PositiveInt = Field(
@@ -147,9 +147,12 @@ class EngineSettings(Group):
         return self
 
     @model_validator(mode="after")
-    def only_openvino_computes_in_bf16(self) -> Self:
-        if self.precision == "bf16" and (self.name, self.runtime) != ("ppocr", "openvino"):
-            raise ValueError("only the ppocr engine with the openvino runtime has precision bf16")
+    def only_openvino_computes_in_less(self) -> Self:
+        only = self.precision in ("bf16", "int8")
+        if only and (self.name, self.runtime) != ("ppocr", "openvino"):
+            raise ValueError(
+                f"only the ppocr engine with the openvino runtime has precision {self.precision}"
+            )
         return self
 
     @model_validator(mode="after")

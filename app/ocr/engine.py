@@ -48,17 +48,18 @@ class PpOcrEngine:
         network = open_network(
             runtime, detection.onnx, precision=precision, cores=cores, kernel_cache=DETECTION_KERNELS
         )
-        self.runtime = network.runtime
         self._detector = Detector(detection, network, side_limit=side_limit, max_lines=max_lines)
         self._classifier = open_classifier(
             runtime,
             self._recognition.onnx,
+            ranges=self._recognition.ranges,
             precision=precision,
             cores=cores,
             kernel_cache=RECOGNITION_KERNELS,
         )
         self._charset = charset
         self._recognizers = {charset: self._restricted(charset)}
+        self.runtime = self._recognizers[charset].runtime
 
     def read(self, image: Image, options: ReadOptions) -> Page:
         detect = partial(self._detector.detect, side_limit=options.side_limit)

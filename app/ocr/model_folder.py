@@ -6,13 +6,17 @@ the same folders, and any PaddleOCR 3 model for detection or recognition can sta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+
+Ranges = Mapping[str, tuple[float, float]]
+"""Smallest and largest value that each convolution is given, by its name in the model."""
 
 Kind = Literal["detection", "recognition"]
 KINDS: dict[str, Kind] = {"DBPostProcess": "detection", "CTCLabelDecode": "recognition"}
@@ -38,11 +42,15 @@ class DetectionModel:
 
 @dataclass(frozen=True, slots=True)
 class RecognitionModel:
-    """characters: one for each class, the CTC blank first. height: of the network's input, in pixels."""
+    """characters: one for each class, the CTC blank first. height: of the network's input, in pixels.
+
+    ranges: for computing in 8-bit integers; None if the folder has none.
+    """
 
     onnx: Path
     height: int
     characters: tuple[str, ...]
+    ranges: Ranges | None = None
 
     def among(self, classes: Iterable[int]) -> RecognitionModel:
         """The same model, as if these classes were all that it knew."""
@@ -72,6 +80,7 @@ def load_recognition(models_dir: Path, name: str) -> RecognitionModel:
             onnx=models_dir / name / "inference.onnx",
             height=int(_operations(config)["RecResizeImg"]["image_shape"][1]),
             characters=("", *map(str, config["PostProcess"]["character_dict"]), " "),
+            ranges=_ranges(models_dir / name / "ranges.json"),
         )
 
 
@@ -96,6 +105,12 @@ def _explained(folder: Path) -> Iterator[dict[str, Any]]:
         yield yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path} does not describe a model that can be used: {error!r}") from error
+
+
+def _ranges(path: Path) -> Ranges | None:
+    if not path.is_file():
+        return None
+    return {name: (float(low), float(high)) for name, (low, high) in json.loads(path.read_text()).items()}
 
 
 def _expect(kind: Kind, config: dict[str, Any]) -> None:

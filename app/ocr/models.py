@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,6 +17,9 @@ import yaml
 
 from app.ocr.model_folder import Kind, kind_of, kind_of_folder
 from app.ocr.model_folder import ModelError as ModelError
+
+# For computing in 8-bit integers, of each model that can be; made by `python -m bench.calibrate`.
+RANGES = Path(__file__).parent / "ranges"
 
 # The model hubs are not reachable everywhere, the package registry is. Licence of the models: Apache-2.0.
 WHEEL = "rapidocr==3.10.0"
@@ -147,6 +151,8 @@ def _write_folder(source: Source, onnx: bytes, scratch: Path) -> Path:
         config["PostProcess"] = {**config["PostProcess"], "character_dict": characters}
     text = yaml.safe_dump(config, allow_unicode=True, sort_keys=False)
     (folder / "inference.yml").write_text(text, encoding="utf-8")
+    if (measured := RANGES / f"{source.name}.json").is_file():
+        shutil.copy(measured, folder / "ranges.json")
     return folder
 
 

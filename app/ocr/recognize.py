@@ -19,17 +19,18 @@ if TYPE_CHECKING:
     from app.ports import Image
 
 WIDTH_STEP = 32
+# Fixed in PaddleOCR, and not in inference.yml.
+NORMALIZE = Normalizer(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), scale=1 / 255)
 
 
 class Recognizer:
     """model: its characters are those of the network's classes; a restricted network's are fewer."""
 
     def __init__(self, model: RecognitionModel, network: Network) -> None:
+        self.runtime = network.runtime
         self._height = model.height
         self._characters = np.array(model.characters)
         self._network = network
-        # Fixed in PaddleOCR, and not in inference.yml.
-        self._normalize = Normalizer(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), scale=1 / 255)
 
     def recognize(self, image: Image, boxes: Sequence[Corners]) -> list[Reading]:
         """image: uint8 [height, width, 3], BGR. Lines are cropped while the network reads others."""
@@ -37,7 +38,7 @@ class Recognizer:
         # By width, because a change of shape takes time: an eighth of all in OpenVINO. Batches gain no more.
         by_width = sorted(range(len(boxes)), key=widths.__getitem__)
         outputs = self._network.run(
-            self._normalize(crop(image, boxes[i], height=self._height), height=self._height, width=widths[i])
+            NORMALIZE(crop(image, boxes[i], height=self._height), height=self._height, width=widths[i])
             for i in by_width
         )
         readings = {

@@ -25,7 +25,7 @@ def model(models_dir: Path) -> RecognitionModel:
 @pytest.fixture(scope="module", params=["openvino", "onnxruntime"])
 def classifier(request: pytest.FixtureRequest, model: RecognitionModel) -> Classifier:
     runtime: Runtime = request.param
-    return open_classifier(runtime, model.onnx, precision="f32", cores=2, kernel_cache=100)
+    return open_classifier(runtime, model.onnx, ranges=None, precision="f32", cores=2, kernel_cache=100)
 
 
 @pytest.fixture(scope="module")

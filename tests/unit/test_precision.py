@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.ocr.model_folder import ModelError
+from app.ocr.runtimes.processor import prefers_int8
 from app.wiring import build_engine
 from config.settings import EngineSettings
 
@@ -25,7 +26,13 @@ def computes_in(models_dir: Path, **choice: str) -> str:
 
 
 def test_auto_takes_no_precision_that_the_processor_lacks(models_dir: Path, native_bf16: bool) -> None:
-    assert computes_in(models_dir) in (["openvino bf16", "openvino f32"] if native_bf16 else ["openvino f32"])
+    rest = ["openvino bf16", "openvino f32"] if native_bf16 else ["openvino f32"]
+    int8 = ", int8" if prefers_int8() else ""
+    assert computes_in(models_dir) in [f"{name}{int8}" for name in rest]
+
+
+def test_int8_may_be_asked_for_everywhere(models_dir: Path) -> None:
+    assert computes_in(models_dir, precision="int8").endswith(", int8")
 
 
 def test_f32_may_be_asked_for_everywhere(models_dir: Path) -> None:
@@ -42,6 +49,7 @@ def test_bf16_is_taken_or_refused(models_dir: Path, native_bf16: bool) -> None:
 
 
 @pytest.mark.parametrize("choice", [{"runtime": "onnxruntime"}, {"name": "paddleocr"}])
-def test_bf16_is_openvinos_alone(choice: dict[str, str]) -> None:
-    with pytest.raises(ValidationError, match="precision bf16"):
-        EngineSettings(precision="bf16", **choice)  # type: ignore[arg-type]
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_bf16_and_int8_are_openvinos_alone(choice: dict[str, str], precision: str) -> None:
+    with pytest.raises(ValidationError, match=f"precision {precision}"):
+        EngineSettings(precision=precision, **choice)  # type: ignore[arg-type]

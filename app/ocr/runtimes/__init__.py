@@ -10,12 +10,14 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.ocr.model_folder import Ranges
+
 # OpenVINO's telemetry forks the process to send a web request. From a thread that gevent does not know, the
 # child never ends and keeps a copy of the models. None makes its import fail: OpenVINO is prepared for that.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 Runtime = Literal["openvino", "onnxruntime"]
-Precision = Literal["auto", "f32", "bf16"]
+Precision = Literal["auto", "f32", "bf16", "int8"]
 Floats = NDArray[np.float32]
 Classes = NDArray[np.intp]
 Outputs = tuple[NDArray[Any], ...]
@@ -63,13 +65,25 @@ def open_network(
 
 
 def open_classifier(
-    runtime: Runtime, onnx: Path, *, precision: Precision, cores: int, kernel_cache: int
+    runtime: Runtime,
+    onnx: Path,
+    *,
+    ranges: Ranges | None,
+    precision: Precision,
+    cores: int,
+    kernel_cache: int,
 ) -> Classifier:
-    """cores: how many the network may use; OpenVINO computes an input on each, at the same time."""
+    """cores: how many the network may use; OpenVINO computes an input on each, at the same time.
+
+    ranges: what OpenVINO's int8 needs. Raises ModelError where they are missing for it, and where the
+    processor lacks the precision.
+    """
     if runtime == "openvino":
         from app.ocr.runtimes.openvino_classifier import OpenVinoClassifier
 
-        return OpenVinoClassifier(onnx, precision=precision, cores=cores, kernel_cache=kernel_cache)
+        return OpenVinoClassifier(
+            onnx, ranges=ranges, precision=precision, cores=cores, kernel_cache=kernel_cache
+        )
     from app.ocr.runtimes.onnxruntime import OnnxRuntimeClassifier
 
     return OnnxRuntimeClassifier(onnx, cores=cores)

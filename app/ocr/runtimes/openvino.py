@@ -28,7 +28,7 @@ class OpenVinoNetwork:
         # bfloat16, it would imitate it on any processor with AVX-512, which is no gain.
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
             raise ModelError("this processor does not multiply in precision bf16: choose auto or f32")
-        if precision != "auto":
+        if precision in ("f32", "bf16"):
             options["INFERENCE_PRECISION_HINT"] = precision
         self._compiled = core.compile_model(model, "CPU", options)
         self.runtime = f"openvino {self._compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()}"

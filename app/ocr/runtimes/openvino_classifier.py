@@ -16,9 +16,11 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
-from app.ocr.model_folder import ModelError
+from app.ocr.model_folder import ModelError, Ranges
 from app.ocr.runtimes import Classes, Floats, Network, Outputs, Precision
 from app.ocr.runtimes.openvino import OpenVinoNetwork, read_model
+from app.ocr.runtimes.openvino_int8 import quantised
+from app.ocr.runtimes.processor import prefers_int8
 from app.ocr.tensor import round_up
 
 # Steps in a block. Of 32 to 256 the time was the same within a tenth, and memory grows with it.
@@ -44,19 +46,27 @@ class LastLayer(NamedTuple):
 
 
 class OpenVinoClassifier:
-    def __init__(self, onnx: Path, *, precision: Precision, cores: int, kernel_cache: int) -> None:
+    def __init__(
+        self, onnx: Path, *, ranges: Ranges | None, precision: Precision, cores: int, kernel_cache: int
+    ) -> None:
         self._open = partial(OpenVinoNetwork, precision=precision, cores=cores, streams=cores)
         backbone, self._last_layer = parted(onnx)
+        int8 = precision == "int8" or (precision == "auto" and ranges is not None and prefers_int8())
+        if int8:
+            if ranges is None:
+                raise ModelError(f"{onnx.parent} has no ranges.json, which int8 needs: choose auto or f32")
+            backbone = quantised(backbone, ranges)
         self._backbone = self._open(backbone, kernel_cache=kernel_cache)
+        self._runtime = self._backbone.runtime + (", int8" if int8 else "")
 
     def among(self, classes: Classes) -> Network:
         layer = self._last_layer.among(classes).model()
-        return _Among(self._backbone, self._open(layer, kernel_cache=1))
+        return _Among(self._runtime, self._backbone, self._open(layer, kernel_cache=1))
 
 
 class _Among:
-    def __init__(self, backbone: OpenVinoNetwork, last_layer: OpenVinoNetwork) -> None:
-        self.runtime = backbone.runtime
+    def __init__(self, runtime: str, backbone: OpenVinoNetwork, last_layer: OpenVinoNetwork) -> None:
+        self.runtime = runtime
         self._backbone = backbone
         self._last_layer = last_layer
 
