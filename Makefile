@@ -14,13 +14,13 @@ setup: $(VENV)/.installed models/.pulled  ## make the virtual environment and pu
 run: setup  ## set up, serve on 127.0.0.1:8081, and read a sample picture over the signed API
 	@scripts/run.sh
 
-test: setup $(VENV)/.tools  ## run all tests; ARGS="-k nonce" goes to pytest
+test: setup $(VENV)/.tools $(VENV)/.browser  ## run all tests; ARGS="-k nonce" goes to pytest
 	@$(BIN)/pytest $(ARGS)
 
 hostile: setup $(VENV)/.tools  ## attack a server of its own, in namespaces that nothing can leave
 	@$(BIN)/python -m tests.hostile $(ARGS)
 
-screenshot: setup $(VENV)/.tools  ## take the README's picture of the console anew
+screenshot: setup $(VENV)/.tools $(VENV)/.browser  ## take the README's picture of the console anew
 	@$(BIN)/pytest tests/browser -q -k "state_of_the_console and light-en and not phone"
 	@cp var/screenshots/console-light-en.png docs/console.png
 
@@ -46,6 +46,9 @@ $(VENV)/.installed: requirements.txt scripts/setup.sh
 $(VENV)/.tools: requirements-dev.txt $(VENV)/.installed
 	@echo "Installing the tools for tests and checks ..."
 	@$(BIN)/pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+	@touch $@
+
+$(VENV)/.browser: scripts/browser.sh | $(VENV)/.installed
 	@scripts/browser.sh
 	@touch $@
 

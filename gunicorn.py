@@ -6,14 +6,21 @@ underscore is a setting of gunicorn's.
 """
 
 import os as _os
+import re as _re
 from pathlib import Path as _Path
 
 _root = _Path(__file__).resolve().parent
-if (_root / ".env").is_file():  # as Flask's command line does it: the environment wins
-    for _line in (_root / ".env").read_text().splitlines():
-        _name, _, _value = _line.partition("=")
-        if _name.isidentifier():
-            _os.environ.setdefault(_name, _value)
+_skip = _os.environ.get("FLASK_SKIP_DOTENV", "").lower() not in ("", "0", "false", "no")
+if (_root / ".env").is_file() and not _skip:  # as Flask's command line does it: the environment wins
+    for _number, _line in enumerate((_root / ".env").read_text().splitlines(), 1):
+        if not _line.strip() or _line.lstrip().startswith("#"):
+            continue
+        # What Flask would read otherwise than it stands there is refused, so that both see the same.
+        if not (_found := _re.fullmatch(r"(\w+)=([^\s'\"`\\$#]*)\s*", _line)):
+            raise SystemExit(
+                f".env, line {_number}: write NAME=value, without export, quotes, blanks, $, \\ or # in it"
+            )
+        _os.environ.setdefault(*_found.groups())
 
 _home = _Path(_os.environ.get("OCR_HOME", _root)).resolve()
 _cores = len(_os.sched_getaffinity(0))

@@ -62,6 +62,7 @@ def write(results: dict[str, Any], targets: Sequence[Target], name: str) -> None
 
 def main() -> None:
     chosen = arguments()
+    os.environ |= {"FLASK_SKIP_DOTENV": "1", "FLASK_APP": "run_ocr_flask"}  # a .env may name stores in use
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended"))  # so that its servers end with it
     if chosen.precision:
         os.environ["OCR_ENGINE__PRECISION"] = chosen.precision  # of the server and of the engine alone

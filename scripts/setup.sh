@@ -29,6 +29,7 @@ echo "Installing Python packages into $venv (about 1 GB; a minute or two) ..."
 : >"$venv/pip.log"
 "$venv/bin/pip" install --disable-pip-version-check -r requirements.txt >"$venv/pip.log" 2>&1 &
 pip=$!
+trap 'kill $pip 2>/dev/null; exit 130' INT TERM
 while kill -0 $pip 2>/dev/null; do
     step=$(grep -E '^(Collecting|Installing)' "$venv/pip.log" | tail -n 1 | cut -c 1-70) || true
     [ -t 1 ] && printf '\r\033[K  %s' "$step"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,6 +9,9 @@ import pytest
 from app.ocr import models
 from config.settings import Settings
 from tests.servers import MySqlServer, RedisServer
+
+# No server of a test and no command reads the .env of a checkout that serves: its stores are no playground.
+os.environ |= {"FLASK_SKIP_DOTENV": "1", "FLASK_APP": "run_ocr_flask"}
 
 
 @pytest.fixture(scope="session")

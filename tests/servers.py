@@ -163,8 +163,12 @@ class RedisServer(ServerProcess):
 
 
 def which(program: str) -> str:
-    """Its path; skips the test where it is not installed, as on a machine that only runs the service."""
+    """Its path. Where it is not installed, as on a machine that only runs the service, the test is skipped.
+
+    In CI that would hide a fault, and the test fails.
+    """
     found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
     if found is None:
-        pytest.skip(f"{program} is not installed: apt-get install mariadb-server redis-server")
+        missing = f"{program} is not installed: apt-get install mariadb-server redis-server nginx-light"
+        pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     return found

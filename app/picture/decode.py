@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageChops
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -145,11 +147,21 @@ def _from_deep_grey(picture: ImageFile) -> Image.Image:
         bits = picture.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0] if isinstance(picture, TiffImageFile) else 16
         grey = values >> (bits - 8)
     else:
-        # Such a TIFF names no range: the one found is stretched over 0-255.
-        finite = np.nan_to_num(values.astype(np.float32))
-        low, high = float(finite.min()), float(finite.max())
-        grey = (finite - low) * (255.0 / ((high - low) or 1.0))
-    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+        grey = _stretched(values)
+    return Image.fromarray(grey.astype(np.uint8, copy=False)).convert("RGB")
+
+
+def _stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Such a TIFF names no range: the one found is stretched over 0-255. In strips, as each step copies."""
+
+    def strips() -> Iterator[NDArray[np.float32]]:
+        for top in range(0, len(values), _STRIP):
+            yield np.nan_to_num(values[top : top + _STRIP].astype(np.float32))
+
+    ends = [(float(strip.min()), float(strip.max())) for strip in strips()]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    factor = 255.0 / ((high - low) or 1.0)
+    return np.concatenate([((strip - low) * factor).astype(np.uint8) for strip in strips()])
 
 
 def _on_contrast(picture: Image.Image) -> Image.Image:

@@ -158,9 +158,9 @@ class GuardedFetcher:
             response = adapter.send(request, stream=True, timeout=timeout, proxies={})
             yield response
         except _TIMEOUTS as error:
-            raise PictureUnreachable(f"{target.host}: {error!r:.300}", stage="timeout") from None
+            raise PictureUnreachable(f"{target.host}: {_reason(error)}", stage="timeout") from None
         except _FAILURES as error:
-            raise PictureUnreachable(f"{target.host}: {error!r:.300}", stage=hop.stage) from None
+            raise PictureUnreachable(f"{target.host}: {_reason(error)}", stage=hop.stage) from None
         finally:
             adapter.close()
 
@@ -237,3 +237,9 @@ class _OneHop(HTTPAdapter):
         for opened in reversed(self._hop.opened):
             opened.close()
         super().close()
+
+
+def _reason(error: BaseException) -> str:
+    """For the log. urllib3's MaxRetryError tells the whole URL, whose query string may be a secret."""
+    inner = getattr(error.args[0] if error.args else None, "reason", None)
+    return f"{inner if isinstance(inner, BaseException) else error!r:.300}"

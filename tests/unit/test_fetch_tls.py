@@ -121,6 +121,15 @@ def test_self_signed(authority: Authority) -> None:
         assert stage_of(host, host.url(host="localhost"), ca_bundle=authority.bundle) == "tls"
 
 
+def test_no_query_string_in_the_log(authority: Authority) -> None:
+    """requests tells the whole URL of what it could not connect to, and a store's signed URLs are secrets."""
+    with PictureHost({"/picture": http(200, PICTURE)}, tls=authority.server("localhost")) as host:
+        with pytest.raises(PictureUnreachable) as caught:
+            fetch(host, host.url("/picture?X-Signature=SECRET", host="localhost"))
+        assert "CERTIFICATE_VERIFY_FAILED" in caught.value.detail
+        assert "SECRET" not in caught.value.detail
+
+
 def test_expired(authority: Authority) -> None:
     tls = authority.server("localhost", valid_for=-DAY)
     with PictureHost({"/picture": http(200, PICTURE)}, tls=tls) as host:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import runpy
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,29 @@ def test_gunicorns_copies_are_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_
     assert loaded["worker_class"] == "gevent"
     assert not loaded["preload_app"]
     assert loaded["graceful_timeout"] > Settings().limits.max_timeout_ms / 1000
+
+
+@pytest.mark.parametrize(
+    "line", ["export OCR_BIND=a", "OCR_BIND = a", 'OCR_BIND="a"', "OCR_BIND=a # b", "OCR_BIND=$HOME", "a"]
+)
+def test_a_line_of_the_env_file_that_flask_reads_otherwise_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
+) -> None:
+    shutil.copy(ROOT / "gunicorn.py", tmp_path)
+    (tmp_path / ".env").write_text(f"# a comment\n\nOCR_BIND=127.0.0.1:9000\n{line}\n")
+    monkeypatch.setattr(os, "environ", {})
+    with pytest.raises(SystemExit, match=r"\.env, line 4: "):
+        runpy.run_path(str(tmp_path / "gunicorn.py"))
+
+
+def test_the_env_file_is_read_unless_flask_is_told_not_to(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shutil.copy(ROOT / "gunicorn.py", tmp_path)
+    (tmp_path / ".env").write_text("OCR_BIND=127.0.0.1:9000\n")
+    for told, bind in (("", "127.0.0.1:9000"), ("0", "127.0.0.1:9000"), ("1", "127.0.0.1:8081")):
+        monkeypatch.setattr(os, "environ", {"FLASK_SKIP_DOTENV": told})
+        assert runpy.run_path(str(tmp_path / "gunicorn.py"))["bind"] == bind
 
 
 @pytest.mark.parametrize(
