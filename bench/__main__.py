@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from bench import accuracy, charts, limit, pictures, report, speed
+from bench import accuracy, charts, limit, overhead, pictures, report, speed
 from bench.contenders import install
 from bench.options import PARTS, arguments, request_options
 from bench.progress import say
@@ -46,6 +46,9 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
     if "accuracy" in chosen.only:
         say("Accuracy on drawn pages:")
         results["accuracy"] = accuracy.measure(options)
+    if "overhead" in chosen.only:
+        say("The service's own cost, without an engine:")
+        results["overhead"] = overhead.measure()
     return results
 
 

@@ -20,6 +20,7 @@ from bench.servers import BenchError, Picture, Server
 from config.settings import ROOT
 
 MODELS = ROOT / "models"
+GUNICORN = str(Path(sys.prefix, "bin", "gunicorn"))
 ENVIRONMENTS = ROOT / "bench" / ".venv"
 TITLES = {
     "ours": "this service",
@@ -54,21 +55,9 @@ def install(name: str, say: Callable[[str], None]) -> None:
 
 def _ours(home: Path, picture_port: int, options: Mapping[str, Value]) -> Server:
     """Gunicorn with a user whose requests are signed and counted."""
-    address = f"127.0.0.1:{free_port()}"
-    binaries = Path(sys.prefix, "bin")
-    env = _environment() | {
-        "OCR_HOME": str(home),
-        "OCR_BIND": address,
-        "OCR_STATE__DATABASE_URL": f"sqlite:///{home}/var/ocr.sqlite",  # whatever .env says
-        "OCR_STATE__KEY_FILE": str(home / "var" / "secret.key"),
-        "OCR_LOG__FILE": str(home / "log" / "ocr.log"),
-        "OCR_FETCH__ALLOW_NETWORKS": "127.0.0.0/8",
-        "OCR_FETCH__ALLOW_PORTS": str(picture_port),
-        "OCR_AUTH__RATE_PER_MINUTE": "100000",  # counted, but never the limit
-        "OCR_AUTH__RATE_BURST": "100000",
-        "OCR_DAEMON": "false",
-    }
-    secret = _new_user(binaries / "flask", env)
+    env = our_environment(home, picture_port)
+    address = env["OCR_BIND"]
+    secret = new_user(env)
 
     def request(picture: Picture) -> dict[str, Any]:
         fields: dict[str, Value] = {
@@ -84,7 +73,7 @@ def _ours(home: Path, picture_port: int, options: Mapping[str, Value]) -> Server
 
     return Server(
         name="ours",
-        command=[str(binaries / "gunicorn"), "--config", "gunicorn.py", "run_ocr_flask:app"],
+        command=[GUNICORN, "--config", "gunicorn.py", "run_ocr_flask:app"],
         env=env,
         home=home,
         base_url=f"http://{address}",
@@ -94,9 +83,27 @@ def _ours(home: Path, picture_port: int, options: Mapping[str, Value]) -> Server
     )
 
 
-def _new_user(flask: Path, env: Mapping[str, str]) -> str:
+def our_environment(home: Path, picture_port: int) -> dict[str, str]:
+    """Of a server of ours with a home of its own, whatever `.env` says."""
+    return _environment() | {
+        "OCR_HOME": str(home),
+        "OCR_BIND": f"127.0.0.1:{free_port()}",
+        "OCR_STATE__DATABASE_URL": f"sqlite:///{home}/var/ocr.sqlite",
+        "OCR_STATE__REDIS_URL": "",
+        "OCR_STATE__KEY_FILE": str(home / "var" / "secret.key"),
+        "OCR_LOG__FILE": str(home / "log" / "ocr.log"),
+        "OCR_FETCH__ALLOW_NETWORKS": "127.0.0.0/8",
+        "OCR_FETCH__ALLOW_PORTS": str(picture_port),
+        "OCR_AUTH__RATE_PER_MINUTE": "100000",  # counted, but never the limit
+        "OCR_AUTH__RATE_BURST": "100000",
+        "OCR_DAEMON": "false",
+    }
+
+
+def new_user(env: Mapping[str, str]) -> str:
     """The secret of a user named bench."""
-    command = [str(flask), "users", "add", "bench", "--quota", "1000000"]
+    flask = str(Path(sys.prefix, "bin", "flask"))
+    command = [flask, "users", "add", "bench", "--quota", "1000000"]
     added = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
     if added.returncode:
         raise BenchError(f"no user could be added: {added.stderr}")

@@ -9,14 +9,15 @@ from pathlib import Path
 from app.model import Value
 from bench.contenders import PEERS
 
-PARTS = ("speed", "soak", "accuracy")
+PARTS = ("speed", "soak", "accuracy", "overhead")
 
 DESCRIPTION = """\
-Our service beside its peers on one machine, in three parts:
+Our service beside its peers on one machine, in four parts:
 
   speed     every server reads the same pictures, alone, in alternating rounds
   soak      our service reads pictures of mixed sizes; its memory over them
   accuracy  our engine beside the paddleocr package on drawn pages, clean and degraded
+  overhead  what our service costs a request beside its engine, embedded and with Redis
 
 Results go to bench/results/latest.json, .md and .svg; those of some parts alone (--only)
 to files named after the parts.
@@ -35,7 +36,7 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         choices=PARTS,
         default=PARTS,
         metavar="PART",
-        help="these parts alone (all three)",
+        help="these parts alone (all four)",
     )
     parser.add_argument(
         "--check", action="store_true", help="exit with status 1 if a target that was measured is not met"

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench import accuracy
 from bench.contenders import PEERS, TITLES
+from bench.overhead import TITLES as TITLES_OF_KINDS
 from bench.targets import Target
 
 Results = Mapping[str, Any]
@@ -24,6 +25,8 @@ def markdown(results: Results, targets: Sequence[Target]) -> str:
         sections.append(_memory(results["soak"]))
     if "accuracy" in results:
         sections.append(_accuracy(results["accuracy"]))
+    if "overhead" in results:
+        sections.append(_overhead(results["overhead"]))
     if targets:
         sections.append(_targets(targets))
     return "\n\n".join(sections) + "\n"
@@ -64,6 +67,23 @@ def _ratio(results: Results, peer: str) -> str:
         wait = results["ours"]["p50_ms"][count] / results[peer]["p50_ms"][count]
         parts.append(f"{speed:.2f} x pictures/s and {wait:.2f} x p50{with_clients(count)}")
     return f"Against {TITLES[peer]}: " + "; ".join(parts) + "."
+
+
+def _overhead(overhead: Mapping[str, Any]) -> str:
+    kinds = overhead["kinds"]
+    rows = [
+        [title, *(str(kinds[kind][key]) for kind in kinds)]
+        for key, title in (
+            ("p50_ms", "p50 of one client, ms"),
+            ("p99_ms", "p99 of one client, ms"),
+            ("added_p50_ms", "added to the bare route, p50, ms"),
+            ("requests_per_s", f"requests/s of {overhead['clients']} clients"),
+            ("requests_per_s_and_core", "requests/s and worker"),
+        )
+    ]
+    return f"## The service's own cost: {overhead['workers']} workers, no engine\n\n" + table(
+        ["", *(TITLES_OF_KINDS[kind] for kind in kinds)], rows
+    )
 
 
 def _memory(soak: Mapping[str, Any]) -> str:

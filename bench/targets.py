@@ -17,6 +17,8 @@ LIMIT_SHARE = 0.60
 END_MB = 1500
 GROWTH = 0.02
 START_S = 4.0
+ADDED_MS = 4.0
+REQUESTS_PER_S = 400
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,18 @@ def judged(results: Results) -> list[Target]:
         overall = results["accuracy"]["overall"]
         lead = round(100 * (overall["ours"] - overall["paddleocr"]), 2)
         found.append(Target("characters right, less paddleocr's", lead, True, -100 * TOLERATED, "points"))
+    if "overhead" in results:
+        found += _overhead(results["overhead"]["kinds"])
     return found
+
+
+def _overhead(kinds: Mapping[str, Any]) -> Iterator[Target]:
+    for kind in ("embedded", "redis"):
+        if kind in kinds:
+            added = kinds[kind]["added_p50_ms"]
+            yield Target(f"p50 added to a bare route, {kind}", added, False, ADDED_MS, "ms")
+    if "redis" in kinds:
+        yield Target("requests/s with Redis", kinds["redis"]["requests_per_s"], True, REQUESTS_PER_S, "/s")
 
 
 def _speed(results: Results) -> Iterator[Target]:

@@ -108,10 +108,11 @@ class Site:
 @pytest.fixture(scope="module")
 def site(start_server: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folders = [tmp_path_factory.mktemp(name) for name in ("redis", "mysql")]
-    stores = (RedisServer(folders[0], "--appendfsync", "always"), MySqlServer(folders[1]))
+    stores = (RedisServer(folders[0]), MySqlServer(folders[1]))
     try:
         for store in stores:
             store.start()
+        make_tables(stores[1].url, folders[1])
         server = start_server(
             WEB_CONCURRENCY=2,
             OCR_STATE__REDIS_URL=stores[0].url,
@@ -125,6 +126,12 @@ def site(start_server: Callable[..., Server], tmp_path_factory: pytest.TempPathF
     finally:
         for store in stores:
             store.stop()
+
+
+def make_tables(database_url: str, folder: Path) -> None:
+    outer = {name: value for name, value in os.environ.items() if not name.startswith("OCR_")}
+    env = outer | {"OCR_HOME": str(folder), "OCR_STATE__DATABASE_URL": database_url}
+    subprocess.run([FLASK, "db", "init"], cwd=ROOT, env=env, check=True, capture_output=True)
 
 
 @contextmanager
@@ -238,7 +245,7 @@ def test_without_mysql_known_users_are_served_and_each_answer_becomes_one_row(si
     with site.mover(), load(site, alice) as answers:
         with outage():
             time.sleep(OUTAGE_S)
-            assert requests.get(f"{site.server.url}/readyz", timeout=5).ok
+            site.server.await_ready()
         time.sleep(1)
     assert {answer.status_code for answer in answers} == {200}
     assert len(answers) > OUTAGE_S / 3

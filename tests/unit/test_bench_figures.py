@@ -173,3 +173,22 @@ def test_all_readers_have_titles() -> None:
     from bench.accuracy import TITLES
 
     assert set(TITLES) == set(READERS)
+
+
+def test_the_services_own_cost_is_judged_and_reported() -> None:
+    def kind(p50_ms: float, requests_per_s: int) -> dict[str, float]:
+        added = round(p50_ms - 0.5, 2)
+        return {
+            "p50_ms": p50_ms, "p99_ms": 9.0, "requests_per_s": requests_per_s,
+            "requests_per_s_and_core": requests_per_s / 2, "added_p50_ms": added,
+        }  # fmt: skip
+
+    kinds = {"bare": kind(0.5, 2000), "embedded": kind(5.0, 100), "redis": kind(3.0, 500)}
+    measured = {"overhead": {"workers": 2, "clients": 8, "kinds": kinds}}
+    assert [(target.name.split()[-1], target.met) for target in judged(measured)] == [
+        ("embedded", False),
+        ("redis", True),
+        ("Redis", True),
+    ]
+    told = report.markdown(results() | measured, judged(measured))
+    assert "| added to the bare route, p50, ms | 0.0 | 4.5 | 2.5 |" in told

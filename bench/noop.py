@@ -1,0 +1,65 @@
+"""What gunicorn serves while the service's own cost is measured: ours with an engine that does nothing, and a
+bare Flask route with the same answer. `gunicorn --config gunicorn.py bench.noop:ours` or `bench.noop:bare`
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace, TracebackType
+from typing import Self
+
+from flask import Flask, Response, request
+
+from app import create_app, wiring
+from app.model import Line, Page, PictureInfo, Reading, ReadOptions
+
+BOX = ((12, 20), (310, 20), (310, 52), (12, 52))
+READING = Reading(
+    Page(tuple(Line(f"line {number} of a receipt", 0.99, BOX) for number in range(10)), "none"),
+    PictureInfo(463, 1013, "JPEG", "ab" * 32),
+    decode_ms=0,
+    ocr_ms=0,
+)
+
+
+class NoEngine:
+    """Implements Offload and Place: every picture has the same ten lines, at once."""
+
+    def start(self) -> None: ...
+
+    def ready(self) -> bool:
+        return True
+
+    def reserve(self, *_: object) -> Self:
+        return self
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
+        return READING, 0
+
+
+def ours() -> Flask:
+    wiring._build_offload = lambda *_: NoEngine()  # type: ignore[assignment]
+    return create_app()
+
+
+def bare() -> Flask:
+    app = Flask(__name__)
+    app.extensions["ocr"] = SimpleNamespace(start=lambda: None)  # what gunicorn.py asks for
+    answer = b"x" * 1400  # as long as ours
+
+    @app.post("/ocr")
+    def route() -> Response:
+        request.get_data()
+        return Response(answer, content_type="application/json")
+
+    @app.get("/readyz")
+    def ready() -> str:
+        return "ready"
+
+    return app
