@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -37,4 +37,6 @@ class TrustedProxies:
         if not peer:
             return True
         address = ip_address(peer)
+        if isinstance(address, IPv6Address):  # a listener on both families sees IPv4 peers as ::ffff:10.0.0.5
+            address = address.ipv4_mapped or address
         return any(address in network for network in self._proxies)

@@ -25,7 +25,11 @@ import (
 	"time"
 )
 
-const tries = 5 // while the service answers with Retry-After, which says that nothing was read
+const tries = 5
+
+// comeBack are the status codes that pass soon: rate_limited, busy, dependency_unavailable. Nothing was read then.
+// A quota has a Retry-After, too, but of up to a month.
+var comeBack = map[int]bool{12: true, 17: true, 18: true}
 
 // Client reads pictures; goroutines may share it.
 type Client struct {
@@ -77,11 +81,15 @@ func (client *Client) Read(fields map[string]string, image []byte) (*Answer, err
 		}
 		answer := Answer{Tips: "not from the OCR service"}
 		json.Unmarshal(text, &answer)
-		if answer.StatusCode != nil && *answer.StatusCode == 6 {
+		code := -1
+		if answer.StatusCode != nil {
+			code = *answer.StatusCode
+		}
+		if code == 6 {
 			return &answer, nil
 		}
 		wait, notTold := strconv.Atoi(response.Header.Get("Retry-After"))
-		if notTold != nil || left == 0 {
+		if !comeBack[code] || notTold != nil || left == 0 {
 			return nil, &Refusal{answer, response.StatusCode}
 		}
 		time.Sleep(time.Duration(wait) * time.Second)

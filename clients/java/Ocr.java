@@ -15,6 +15,7 @@ import java.time.Instant;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.UUID;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
@@ -27,8 +28,13 @@ import javax.crypto.spec.SecretKeySpec;
  * sign for these fields, and its sign.
  */
 public final class Ocr {
-    /** While the service answers with Retry-After, which says that nothing was read. */
     private static final int TRIES = 5;
+
+    /**
+     * Answers that pass soon: rate_limited, busy, dependency_unavailable. Nothing was read then. A quota has a
+     * Retry-After, too, but of up to a month.
+     */
+    private static final Pattern COME_BACK = Pattern.compile("\"status_code\"\\s*:\\s*(12|17|18)\\b");
 
     private static final Duration TIMEOUT = Duration.ofSeconds(75);
 
@@ -56,7 +62,7 @@ public final class Ocr {
         for (int left = TRIES - 1; ; left--) {
             HttpResponse<String> answer = http.send(request(fields, image), HttpResponse.BodyHandlers.ofString());
             long wait = answer.headers().firstValueAsLong("Retry-After").orElse(-1);
-            if (wait < 0 || left == 0) {
+            if (!COME_BACK.matcher(answer.body()).find() || wait < 0 || left == 0) {
                 return answer;
             }
             Thread.sleep(wait * 1000);

@@ -8,7 +8,9 @@
 
 const crypto = globalThis.crypto ?? (await import("node:crypto")).webcrypto; // Node 18 has no global one
 const utf8 = new TextEncoder();
-const TRIES = 5; // while the service answers with Retry-After, which says that nothing was read
+const TRIES = 5;
+// rate_limited, busy and dependency_unavailable pass soon, and nothing was read. A quota's Retry-After is up to a month.
+const COME_BACK = [12, 17, 18];
 const TIMEOUT_MS = 75_000;
 
 /** The service's refusal; `message` is its sentence for people, `answer` the whole of it. */
@@ -35,7 +37,7 @@ export async function read(picture, { url, user, secret, options = {} }) {
     const answer = parsed(await response.text());
     if (answer.status_code === 6) return answer;
     const wait_s = response.headers.get("Retry-After");
-    if (wait_s === null || left === 0) throw new OcrError(answer, response.status);
+    if (!COME_BACK.includes(answer.status_code) || wait_s === null || left === 0) throw new OcrError(answer, response.status);
     await new Promise((resume) => setTimeout(resume, wait_s * 1000));
   }
 }

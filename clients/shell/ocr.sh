@@ -9,7 +9,9 @@
 set -eu
 export LC_ALL=C
 
-tries=5 # while the service answers with Retry-After, which says that nothing was read
+tries=5
+# rate_limited, busy and dependency_unavailable pass soon, and nothing was read. A quota's Retry-After is up to a month.
+come_back='"status_code": *(12|17|18)[^0-9]'
 
 usage() {
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p;}' "$0" >&2
@@ -111,7 +113,7 @@ while :; do
     status=$(send "$@") || exit 3
     wait_s=$(tr -d '\r' <"$answer/head" | sed -n 's/^[Rr]etry-[Aa]fter: *\([0-9][0-9]*\)$/\1/p')
     tries=$((tries - 1))
-    if [ -z "$wait_s" ] || [ $tries -eq 0 ]; then break; fi
+    if [ -z "$wait_s" ] || [ $tries -eq 0 ] || ! grep -Eq "$come_back" "$answer/body"; then break; fi
     sleep "$wait_s"
 done
 cat "$answer/body"

@@ -30,12 +30,13 @@ def test_a_refusal_for_a_time_is_sent_again_with_a_new_nonce(
     "step",
     [
         HANG_UP,
-        refusal(11, "quota_exhausted", 429),
+        come_back(11, "quota_exhausted", 429),
+        (503, {"Retry-After": "1"}, b"<html>Down for maintenance</html>"),
         refusal(5, "ocr_failed", 500),
         refusal(9, "nonce_replayed", 409),
         (502, {}, b"<html>Bad Gateway</html>"),
     ],
-    ids=["lost", "quota", "failed", "replayed", "gateway"],
+    ids=["lost", "quota", "maintenance", "failed", "replayed", "gateway"],
 )
 def test_what_may_have_been_read_or_will_not_change_is_sent_once(client: Command, step: Step) -> None:
     with Scripted(step) as scripted:

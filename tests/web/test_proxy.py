@@ -34,7 +34,7 @@ def post(service: Service, peer: str, **headers: str) -> tuple[TestResponse, dic
     return answer, line
 
 
-@pytest.mark.parametrize("peer", [NGINX, "fd00::1", ""])
+@pytest.mark.parametrize("peer", [NGINX, f"::ffff:{NGINX}", "fd00::1", ""])
 def test_a_proxy_of_ours_is_believed(proxied: Service, peer: str) -> None:
     answer, line = post(proxied, peer)
     assert answer.headers["X-Request-ID"] == GIVEN_ID
