@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 from flask import Blueprint, Response, current_app
 
@@ -45,21 +47,30 @@ def blueprint(pages: Pages, limits: RequestLimits) -> Blueprint:
     routes = Blueprint("docs", __name__, template_folder="templates")
     text = openapi.Text(in_language(pages.words, "en"), in_language(pages.tips, "en"))
 
+    # Built when first asked for, since all routes are there by then; and once, since anybody may ask.
+
+    @cache
+    def built_document() -> bytes:
+        return json_answer(openapi.document(current_app.url_map, limits=limits, text=text)).get_data()
+
+    @cache
+    def shown() -> dict[str, Any]:
+        return {
+            "example": example(),
+            "fields": openapi.request_fields(limits, text.words),
+            "errors": openapi.service_errors(),
+            "routes": openapi.routes(current_app.url_map),
+            "tips": pages.tips,
+        }
+
     @routes.get("/openapi.json")
     @callers("anyone")
     def document() -> Response:
-        return json_answer(openapi.document(current_app.url_map, limits=limits, text=text))
+        return Response(built_document(), content_type="application/json; charset=utf-8")
 
     @routes.get("/docs")
     @callers("anyone")
     def docs() -> Response:
-        return pages.render(
-            "docs.html",
-            example=example(),
-            fields=openapi.request_fields(limits, text.words),
-            errors=openapi.service_errors(),
-            routes=openapi.routes(current_app.url_map),
-            tips=pages.tips,
-        )
+        return pages.render("docs.html", **shown())
 
     return routes

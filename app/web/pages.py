@@ -52,11 +52,20 @@ class Pages:
         self.words, self.tips = words, tips
         self._assets = assets
         self._known = {"words": words, "tips": tips, "limits": limits}
+        self._built: dict[tuple[str, str], str] = {}
 
     def render(self, template: str, **values: Any) -> Response:
-        """A template as an answer. It has `said`, the words in the language that the reader likes best."""
-        language = preferred(LANGUAGES)
-        html = render_template(
+        """A template as an answer, in the language that the reader likes best.
+
+        It is built once for each language, so a page's values must be the same every time.
+        """
+        page = template, preferred(LANGUAGES)
+        if page not in self._built:
+            self._built[page] = self._html(*page, **values)
+        return Response(self._built[page], headers=HEADERS, content_type="text/html; charset=utf-8")
+
+    def _html(self, template: str, language: str, **values: Any) -> str:
+        return render_template(
             template,
             asset=self._assets.url,
             language=language,
@@ -65,7 +74,6 @@ class Pages:
             known=self._known,
             **values,
         )
-        return Response(html, headers=HEADERS, content_type="text/html; charset=utf-8")
 
 
 def in_language(sentences: Words, language: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.web import assets
+from app.web import assets, openapi, pages
 from app.web.assets import FOLDER, Assets
 from app.web.pages import WORDS, load_words
 from config.settings import ROOT
@@ -61,6 +61,20 @@ def test_a_page_comes_in_the_readers_language(
     service: Service, page: str, accepted: str, language: str
 ) -> None:
     assert f'<html lang="{language}"' in html(service, page, accepted)
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/openapi.json"])
+def test_what_anybody_may_ask_for_is_built_once(
+    service: Service, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def built_again(*_: object, **__: object) -> None:
+        raise AssertionError(path)
+
+    before = [html(service, path, language) for language in ("en", "zh")]
+    for module, name in ((pages, "render_template"), (openapi, "document"), (openapi, "request_fields")):
+        monkeypatch.setattr(module, name, built_again)
+    assert [html(service, path, language) for language in ("en", "zh")] == before
+    assert (before[0] != before[1]) == (path in PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES)
