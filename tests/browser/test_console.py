@@ -111,6 +111,66 @@ def test_a_picture_is_dropped_on_the_page(reader: Readers, alice: Caller) -> Non
     expect(page.locator("#picture-name")).to_contain_text("dropped.png")
 
 
+def test_a_link_to_the_web_is_read_where_it_is_dropped_on_the_page(
+    reader: Readers, alice: Caller, pictures: PictureHost
+) -> None:
+    """Not another link, nor one that is dropped into the field for it."""
+    somebody = reader()
+    page = somebody.open(alice)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+
+    def left_alone(link: str, where: str) -> object:
+        return page.evaluate(
+            """([link, where]) => {
+                const dataTransfer = new DataTransfer();
+                dataTransfer.setData('text/uri-list', link);
+                const drop = new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true });
+                return document.querySelector(where).dispatchEvent(drop);
+            }""",
+            [link, where],
+        )
+
+    url = pictures.url("/receipt.png")
+    assert left_alone("mailto:alice@example.com", "main") is False
+    assert left_alone(url, "#url") is True
+    assert left_alone(f"{url}\r\n", "main") is False
+    assert somebody.text() == LINES
+    assert len([address for address in asked if address.endswith("/ocr")]) == 1
+
+
+def test_a_name_in_another_encoding_is_shown_as_it_is(
+    reader: Readers, alice: Caller, pictures: PictureHost
+) -> None:
+    name = "%B7%A2%C6%B1.png"  # in GBK
+    pictures.answers[f"/{name}"] = pictures.answers["/receipt.png"]
+    somebody = reader()
+    page = somebody.open(alice)
+    page.locator("#url").fill(pictures.url(f"/{name}"))
+    page.locator("#url").press("Enter")
+    assert somebody.text() == LINES
+    expect(page.locator("#picture-name")).to_contain_text(name)
+
+
+def test_the_picture_before_is_forgotten(reader: Readers, alice: Caller) -> None:
+    somebody = reader()
+    page = somebody.open(alice)
+    somebody.upload()
+    assert somebody.text() == LINES
+    shown = page.locator("#stage-picture img")
+    first = shown.get_attribute("src")
+    somebody.upload({"name": "again.png", "mimeType": "image/png", "buffer": RECEIPT.read_bytes()})
+    expect(page.locator("#picture-name")).to_contain_text("again.png")
+    is_there = """url => {
+        const image = new Image();
+        image.src = url;
+        return image.decode().then(() => true, () => false);
+    }"""
+    assert page.evaluate(is_there, shown.get_attribute("src")) is True
+    assert page.evaluate(is_there, first) is False
+    somebody.errors[:] = [error for error in somebody.errors if "ERR_FILE_NOT_FOUND" not in error]
+
+
 def test_text_and_answer_can_be_taken_along(reader: Readers, alice: Caller) -> None:
     somebody = reader(permissions=["clipboard-read", "clipboard-write"])
     page = somebody.open(alice)

@@ -82,6 +82,12 @@ def test_a_busy_service_says_when_to_come_again(reader: Readers, server: Server,
         expect(problem).to_have_text(TIPS["busy"]["en"])
         expect(page.locator("#again")).to_be_disabled()
         expect(page.locator("#again")).to_contain_text("Try again in")
+        page.context.set_offline(True)
+        somebody.upload()
+        expect(page.locator("#problem-words")).to_have_text(WORDS["not_reached"]["en"])
+        expect(page.locator("#again")).to_be_enabled()
+        page.context.set_offline(False)
+    somebody.errors[:] = [error for error in somebody.errors if "ERR_INTERNET_DISCONNECTED" not in error]
     page.locator("#again").click()
     assert somebody.text()
 
@@ -95,6 +101,28 @@ def test_a_slow_picture_host_can_be_given_up(reader: Readers, alice: Caller, pic
     page.locator("#cancel").click()
     expect(page.locator("#progress")).to_be_hidden()
     expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_a_picture_can_be_given_up_before_it_is_sent(reader: Readers, alice: Caller) -> None:
+    somebody = reader()
+    somebody.page.add_init_script(
+        """const decode = HTMLImageElement.prototype.decode;
+        HTMLImageElement.prototype.decode = async function () {
+            await new Promise((resume) => (window.resume = resume));
+            return decode.call(this);
+        }"""
+    )
+    page = somebody.open(alice)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    somebody.upload()
+    expect(page.locator("#stage")).to_contain_text(WORDS["stage_preparing"]["en"])
+    page.wait_for_function("() => Boolean(window.resume)")
+    page.locator("#cancel").click()
+    page.evaluate("window.resume()")
+    expect(page.locator("#progress")).to_be_hidden()
+    expect(page.locator("#problem")).to_be_hidden()
+    assert [url for url in asked if url.endswith("/ocr")] == []
 
 
 def test_what_is_no_picture_is_not_sent(reader: Readers, alice: Caller) -> None:

@@ -15,7 +15,15 @@ let asked = ""; // the options that it was last sent with
 let running = null; // its AbortController
 let ticking;
 
-const nameOf = (source) => source.name ?? decodeURIComponent(new URL(source.url).pathname.split("/").pop() || source.url);
+function nameOf(source) {
+  if (source.name) return source.name;
+  const last = new URL(source.url).pathname.split("/").pop() || source.url;
+  try {
+    return decodeURIComponent(last);
+  } catch {
+    return last; // written in another encoding than UTF-8
+  }
+}
 
 /** A picture with a URL is only asked for here once the service has found it good, and is not waited for long. */
 function loaded(source) {

@@ -4,6 +4,10 @@ import { limits } from "./words.js";
 
 const CANVAS_PIXELS = 16_000_000; // what every browser's canvas holds
 const QUALITY = 0.92;
+const ON_THE_WEB = /^https?:\/\//i;
+const typing = (event) => event.target.closest?.("input, textarea");
+
+let kept; // the object URL of the latest picture
 
 /** onPicture({blob, name} or {url}) is called with whatever the reader brings. */
 export function startPictures(onPicture) {
@@ -23,16 +27,17 @@ export function startPictures(onPicture) {
   document.addEventListener("paste", (event) => {
     const file = [...event.clipboardData.files][0];
     const text = event.clipboardData.getData("text").trim();
-    const typing = event.target.closest?.("input, textarea");
     if (file) bring(file);
-    else if (!typing && /^https?:\/\//.test(text)) onPicture({ url: text });
+    else if (!typing(event) && ON_THE_WEB.test(text)) onPicture({ url: text });
   });
   startDrops(bring, onPicture);
 }
 
 function startDrops(bring, onPicture) {
   const root = document.documentElement;
+  const ours = (event) => !typing(event) || event.dataTransfer.types.includes("Files");
   document.addEventListener("dragover", (event) => {
+    if (!ours(event)) return;
     event.preventDefault();
     root.classList.add("dropping");
   });
@@ -40,12 +45,13 @@ function startDrops(bring, onPicture) {
     if (!event.relatedTarget) root.classList.remove("dropping");
   });
   document.addEventListener("drop", (event) => {
-    event.preventDefault();
     root.classList.remove("dropping");
+    if (!ours(event)) return;
+    event.preventDefault();
     const [file] = event.dataTransfer.files;
-    const url = event.dataTransfer.getData("text/uri-list").split("\n")[0];
+    const url = event.dataTransfer.getData("text/uri-list").split("\n")[0].trim();
     if (file) bring(file);
-    else if (url) onPicture({ url });
+    else if (ON_THE_WEB.test(url)) onPicture({ url });
   });
 }
 
@@ -54,7 +60,11 @@ export async function load(source) {
   const image = new Image();
   image.alt = "";
   image.referrerPolicy = "no-referrer";
-  image.src = source.blob ? URL.createObjectURL(source.blob) : source.url;
+  if (source.blob) {
+    URL.revokeObjectURL(kept);
+    kept = URL.createObjectURL(source.blob);
+  }
+  image.src = source.blob ? kept : source.url;
   try {
     await image.decode();
     return image;

@@ -12,7 +12,7 @@ export function drawProblem(problem) {
   draw();
   $("problem").hidden = false;
   $("problem").scrollIntoView({ block: "nearest" });
-  if (problem.body) countDown(problem.retryAfter || 0);
+  countDown(problem.retryAfter || 0);
 }
 
 export function hideProblem() {

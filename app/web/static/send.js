@@ -38,6 +38,7 @@ function body(fields, blob) {
 
 /** XMLHttpRequest, because fetch does not tell how much of a body has been sent. */
 function post(path, fields, blob, { onStage, signal }) {
+  signal.throwIfAborted(); // given up while the picture was being prepared
   const { promise, resolve, reject } = Promise.withResolvers();
   const began = performance.now();
   const request = new XMLHttpRequest();
