@@ -24,6 +24,7 @@ from app.service import OcrService, Reader, Watched
 from app.state.failures import FailureLimit
 from app.state.sql import SqlStore
 from app.suspects import Suspects
+from app.usage import UsageService
 from app.wiring_state import StateParts, build_state
 from config.settings import EngineSettings, Settings
 
@@ -54,6 +55,7 @@ class Services:
     fetcher: GuardedFetcher
     offload: Offload
     ocr: OcrService
+    usage: UsageService
     reader: Callable[[], Reader]
     suspects: Suspects
     metrics: Metrics
@@ -114,23 +116,34 @@ def build_services(settings: Settings) -> Services:
     suspects = Suspects(settings.engine.crash_dir)
     reader = partial(build_reader, settings, clock, suspects.reading)
     offload = _build_offload(settings, reader, clock)
+    failures = FailureLimit(
+        settings.state.key_file.with_name("failures"),
+        per_minute=settings.auth.failures_per_minute,
+        clock=clock,
+    )
+    policy = SignaturePolicy(
+        settings.auth.max_age_s, settings.auth.max_ahead_s, settings.auth.legacy_nonce_days
+    )
     ocr = OcrService(
         accounts=state.accounts,
-        failures=FailureLimit(
-            settings.state.key_file.with_name("failures"),
-            per_minute=settings.auth.failures_per_minute,
-            clock=clock,
-        ),
+        failures=failures,
         admission=state.admission,
         usage=state.usage,
         fetcher=fetcher,
         offload=offload,
         clock=clock,
-        policy=SignaturePolicy(
-            settings.auth.max_age_s, settings.auth.max_ahead_s, settings.auth.legacy_nonce_days
-        ),
+        policy=policy,
     )
-    return Services(settings, clock, state, fetcher, offload, ocr, reader, suspects, metrics)
+    usage = UsageService(
+        accounts=state.accounts,
+        failures=failures,
+        nonces=state.store,
+        report=state.store.report,
+        quota=state.store.users.quota,
+        clock=clock,
+        policy=policy,
+    )
+    return Services(settings, clock, state, fetcher, offload, ocr, usage, reader, suspects, metrics)
 
 
 def build_reader(settings: Settings, clock: Clock, watched: Watched = nullcontext) -> Reader:
