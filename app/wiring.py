@@ -24,7 +24,6 @@ from app.service import OcrService, Reader, Watched
 from app.state.failures import FailureLimit
 from app.state.sql import SqlStore
 from app.suspects import Suspects
-from app.usage import UsageService
 from app.wiring_state import StateParts, build_state
 from config.settings import EngineSettings, Settings
 
@@ -54,8 +53,8 @@ class Services:
     state: StateParts
     fetcher: GuardedFetcher
     offload: Offload
+    failures: FailureLimit
     ocr: OcrService
-    usage: UsageService
     reader: Callable[[], Reader]
     suspects: Suspects
     metrics: Metrics
@@ -66,8 +65,9 @@ class Services:
         return self.state.store
 
     def start(self) -> None:
-        """Make ready to serve, or say why not: store, key, download guard, models, engine."""
+        """Make ready to serve, or say why not: store, key, limits, download guard, models, engine."""
         self._await_store()
+        self._open_failures()
         self.check_guard()
         map_large_blocks()
         self._watch_for_crashes()
@@ -91,6 +91,12 @@ class Services:
                 time.sleep(1)
             else:
                 return
+
+    def _open_failures(self) -> None:
+        try:
+            self.failures.start()
+        except OSError as error:
+            raise RuntimeError(f"OCR_AUTH__FAILURES_FILE cannot be used: {error}") from error
 
     def _watch_for_crashes(self) -> None:
         try:
@@ -117,12 +123,7 @@ def build_services(settings: Settings) -> Services:
     reader = partial(build_reader, settings, clock, suspects.reading)
     offload = _build_offload(settings, reader, clock)
     failures = FailureLimit(
-        settings.state.key_file.with_name("failures"),
-        per_minute=settings.auth.failures_per_minute,
-        clock=clock,
-    )
-    policy = SignaturePolicy(
-        settings.auth.max_age_s, settings.auth.max_ahead_s, settings.auth.legacy_nonce_days
+        settings.auth.failures_file, per_minute=settings.auth.failures_per_minute, clock=clock
     )
     ocr = OcrService(
         accounts=state.accounts,
@@ -132,18 +133,11 @@ def build_services(settings: Settings) -> Services:
         fetcher=fetcher,
         offload=offload,
         clock=clock,
-        policy=policy,
+        policy=SignaturePolicy(
+            settings.auth.max_age_s, settings.auth.max_ahead_s, settings.auth.legacy_nonce_days
+        ),
     )
-    usage = UsageService(
-        accounts=state.accounts,
-        failures=failures,
-        nonces=state.store,
-        report=state.store.report,
-        quota=state.store.users.quota,
-        clock=clock,
-        policy=policy,
-    )
-    return Services(settings, clock, state, fetcher, offload, ocr, usage, reader, suspects, metrics)
+    return Services(settings, clock, state, fetcher, offload, failures, ocr, reader, suspects, metrics)
 
 
 def build_reader(settings: Settings, clock: Clock, watched: Watched = nullcontext) -> Reader:

@@ -63,6 +63,9 @@ class AuthSettings(Group):
     failures_per_minute: PositiveInt = Field(
         120, description="wrong signatures a minute after which an address has to wait"
     )
+    failures_file: Path = Field(
+        HOME / "var" / "failures", description="where they are counted; instances on one machine share it"
+    )
     proxies: Networks = Field(
         frozenset(),
         description="networks whose X-Forwarded-For, X-Forwarded-Proto and X-Request-ID are believed",
@@ -220,10 +223,6 @@ class UsageSettings(Group):
     keep_text: Literal["none", "hash", "full"] = Field(
         "none", description="of the text that was read, a record keeps: none, hash (its SHA-256) or full"
     )
-    keep_days: NonNegativeInt = Field(
-        0, description="days that `flask usage purge` keeps records; 0 is for ever"
-    )
-    max_report_days: PositiveInt = Field(92, description="days that one `GET /usage` may cover")
 
 
 class LogSettings(Group):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import mmap
 import os
 import secrets
 import struct
-import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
@@ -23,6 +24,7 @@ IPV6_PREFIX = 64
 
 _SALT_BYTES = 16
 _SLOT = struct.Struct("=q")
+_BYTES = _SALT_BYTES + SLOTS * _SLOT.size
 
 
 class FailureLimit:
@@ -38,32 +40,39 @@ class FailureLimit:
         self._rate = Rate(per_minute=per_minute, burst=per_minute)
         self._clock = clock
 
+    def start(self) -> None:
+        """Open the table, and make it where it is missing or broken. Raises OSError."""
+        _ = self._table
+
     def check(self, address: str) -> None:
         """Raises RateLimited while the address has sent too many."""
-        if _somebody(address):
-            now = self._now_us()
-            earliest = min(_SLOT.unpack_from(self._table, place)[0] for place in self._places(address))
-            self._rate.next_arrival(earliest, now)
+        if network := _network(address):
+            earliest = min(_SLOT.unpack_from(self._table, place)[0] for place in self._places(network))
+            self._rate.next_arrival(earliest, self._now_us())
 
     def count(self, address: str) -> None:
         """One more."""
-        if not _somebody(address):
+        network = _network(address)
+        if not network:
             return
         now = self._now_us()
-        for place in self._places(address):
+        for place in self._places(network):
             (stored,) = _SLOT.unpack_from(self._table, place)
             with suppress(RateLimited):
                 _SLOT.pack_into(self._table, place, self._rate.next_arrival(stored, now))
 
     @cached_property
     def _table(self) -> mmap.mmap:
-        if not self._file.exists():
-            _create(self._file)
-        with self._file.open("r+b") as file:
-            return mmap.mmap(file.fileno(), 0)
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with _alone(self._file.parent):
+            if not _is_whole(self._file):
+                _create(self._file)
+            with self._file.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, _BYTES)  # no hole that a full disk turns into a SIGBUS
+                return mmap.mmap(file.fileno(), _BYTES)
 
-    def _places(self, address: str) -> tuple[int, int]:
-        digest = hashlib.blake2b(_network(address), key=self._table[:_SALT_BYTES], digest_size=8).digest()
+    def _places(self, network: bytes) -> tuple[int, int]:
+        digest = hashlib.blake2b(network, key=self._table[:_SALT_BYTES], digest_size=8).digest()
         first, second = (int.from_bytes(half) % SLOTS for half in (digest[:4], digest[4:]))
         return _SALT_BYTES + first * _SLOT.size, _SALT_BYTES + second * _SLOT.size
 
@@ -71,28 +80,47 @@ class FailureLimit:
         return int(self._clock.now() * 1_000_000)
 
 
-def _somebody(address: str) -> bool:
-    """Not a proxy on this machine that is not believed: all its callers would wait for one of them."""
-    return address not in ("", "127.0.0.1", "::1")
-
-
 def _network(address: str) -> bytes:
+    """What an address is counted as. Empty for no address and for a proxy on this machine that is not
+    believed: all its callers would wait for one of them.
+    """
     try:
         parsed = ip_address(address)
     except ValueError:
         return address.encode()
-    return parsed.packed[: IPV6_PREFIX // 8] if isinstance(parsed, IPv6Address) else parsed.packed
+    if isinstance(parsed, IPv6Address):
+        if parsed.ipv4_mapped is None:
+            return b"" if parsed.is_loopback else parsed.packed[: IPV6_PREFIX // 8]
+        parsed = parsed.ipv4_mapped  # how a socket for both versions names an IPv4 caller
+    return b"" if parsed.is_loopback else parsed.packed
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Processes that start at once share one table."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _is_whole(file: Path) -> bool:
+    """Not after a power cut that left it short or without its salt."""
+    try:
+        with file.open("rb") as table:
+            return any(table.read(_SALT_BYTES)) and os.fstat(table.fileno()).st_size == _BYTES
+    except FileNotFoundError:
+        return False
 
 
 def _create(file: Path) -> None:
-    """Written aside and linked into place: processes that start at once share one table."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}-")
-    try:
-        with os.fdopen(handle, "wb") as table:
-            table.write(secrets.token_bytes(_SALT_BYTES))
-            table.truncate(_SALT_BYTES + SLOTS * _SLOT.size)
-        with suppress(FileExistsError):
-            os.link(temporary, file)
-    finally:
-        os.unlink(temporary)
+    """Written aside and put into place: whoever has another mapped keeps that."""
+    new = file.with_name(f".{file.name}-new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as table:
+        table.write(secrets.token_bytes(_SALT_BYTES))
+        table.flush()
+        os.posix_fallocate(table.fileno(), 0, _BYTES)
+        os.fsync(table.fileno())
+    os.replace(new, file)

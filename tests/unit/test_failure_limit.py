@@ -10,8 +10,12 @@ import pytest
 
 from app.errors import RateLimited
 from app.state.failures import FailureLimit
-from config.settings import ROOT
+from app.wiring import build_services
+from config.settings import ROOT, Settings
 from tests.fakes import FakeClock
+
+SALT = 16
+SIZE = SALT + 8 * (1 << 17)
 
 
 def limit(folder: Path, clock: FakeClock, per_minute: int = 6) -> FailureLimit:
@@ -55,7 +59,15 @@ def test_an_ipv6_network_is_one_address(tmp_path: Path) -> None:
     failures.check("2001:db8:0:1::1")
 
 
-@pytest.mark.parametrize("address", ["", "127.0.0.1", "::1"])
+def test_ipv4_callers_of_a_socket_for_both_versions_are_themselves(tmp_path: Path) -> None:
+    failures = limit(tmp_path, FakeClock())
+    fail(failures, "::ffff:192.0.2.1", 6)
+    with pytest.raises(RateLimited):
+        failures.check("192.0.2.1")
+    failures.check("::ffff:192.0.2.2")
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1", "127.8.9.10", "::1", "0:0::1", "::ffff:127.0.0.1"])
 def test_nobody_in_particular_is_not_limited(tmp_path: Path, address: str) -> None:
     fail(limit(tmp_path, FakeClock()), address, 100)
 
@@ -96,3 +108,45 @@ def test_ten_thousand_addresses_take_no_more_room_and_harm_nobody(tmp_path: Path
         except RateLimited:
             refused += 1
     assert refused < 50  # 10,000 x 2 of 131,072 slots are full: 15 %, squared
+
+
+@pytest.mark.parametrize("left", [b"", b"short", bytes(SIZE), bytes([7]) * (SIZE + 1)])
+def test_a_table_that_a_power_cut_left_broken_is_made_anew(tmp_path: Path, left: bytes) -> None:
+    file = tmp_path / "var" / "failures"
+    file.parent.mkdir()
+    file.write_bytes(left)
+    failures = limit(tmp_path, FakeClock())
+    failures.start()
+    assert file.stat().st_size == SIZE
+    assert file.read_bytes()[SALT:] == bytes(SIZE - SALT) != file.read_bytes()
+    fail(failures, "192.0.2.1", 6)
+    with pytest.raises(RateLimited):
+        failures.check("192.0.2.1")
+
+
+def test_the_table_has_its_room_on_the_disk_from_the_start(tmp_path: Path) -> None:
+    """A page that a full disk cannot give would end the worker by SIGBUS."""
+    limit(tmp_path, FakeClock()).start()
+    file = tmp_path / "var" / "failures"
+    assert file.stat().st_blocks * 512 >= SIZE
+    salt = file.read_bytes()[:SALT]
+    with file.open("r+b") as table:  # as an earlier release left it
+        table.truncate(SALT)
+        table.truncate(SIZE)
+    limit(tmp_path, FakeClock()).start()
+    assert file.stat().st_blocks * 512 >= SIZE
+    assert file.read_bytes()[:SALT] == salt
+
+
+def test_a_file_that_cannot_be_is_told_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    services = build_services(
+        Settings(
+            auth={"failures_file": tmp_path / "file" / "failures"},
+            state={"database_url": f"sqlite:///{tmp_path}/ocr.sqlite", "key_file": tmp_path / "key"},
+            log={"file": str(tmp_path / "ocr.log")},
+        )
+    )
+    with pytest.raises(RuntimeError, match=r"OCR_AUTH__FAILURES_FILE cannot be used: .*file"):
+        services.start()
+    services.store.close()

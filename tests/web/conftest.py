@@ -49,6 +49,7 @@ def make_service(
         folder = tmp_path_factory.mktemp("service")
         changes.setdefault("state", {})
         changes["state"] |= {"database_url": f"sqlite:///{folder}/ocr.sqlite", "key_file": folder / "key"}
+        changes["auth"] = {"failures_file": folder / "failures"} | changes.get("auth", {})
         changes.setdefault("log", {"file": str(folder / "ocr.log")})
         service = Service(create_app(Settings(**changes)))
         service.services.store.create()
