@@ -37,7 +37,7 @@ def told(command: Callable[..., None]) -> Callable[..., None]:
                 f"There is no user {error.args[0]}: see `flask users list`."
             ) from error
         except DependencyUnavailable as error:
-            raise click.ClickException(f"{error.detail} (`flask db init` makes the database)") from error
+            raise click.ClickException(error.detail) from error
         except ServiceError as error:
             raise click.ClickException(f"{error.error}: {error.detail}") from error
         except (KeyFileError, SchemaMismatch, ModelError, OSError) as error:

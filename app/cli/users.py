@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from functools import partial
 from typing import Any, get_args
 from urllib.parse import urlencode
 
@@ -12,11 +11,8 @@ import click
 from flask.cli import AppGroup
 
 from app.cli.output import moment, services, table, told
-from app.errors import DependencyUnavailable
 from app.model import USERNAME, Period
-from app.state.original import OriginalTables, take_over
 from app.state.users import DuplicateUser, UnknownUser, UserSummary
-from app.wiring_state import build_patient
 
 UNLIMITED = "unlimited"
 PERIOD = click.Choice(get_args(Period))
@@ -27,6 +23,9 @@ def _username(ctx: click.Context, param: click.Parameter, name: str) -> str:
     if not re.fullmatch(USERNAME, name):
         raise click.BadParameter(f"{name!r} does not match {USERNAME}")
     return name
+
+
+name_argument = click.argument("name", callback=_username)
 
 
 class QuotaLimit(click.ParamType["int | None"]):
@@ -44,7 +43,7 @@ users_group = AppGroup("users", help="Who may call the service.")
 
 
 @users_group.command("add")
-@click.argument("name", callback=_username)
+@name_argument
 @click.option(
     "--quota", type=QuotaLimit(), default=UNLIMITED, show_default=True, help="Recognitions granted."
 )
@@ -87,44 +86,8 @@ def list_() -> None:
     table(("USER", "STATE", "QUOTA", "USED", "LEFT", "SIGNATURES", "SINCE"), rows)
 
 
-@users_group.command("import-original")
-@click.argument("url")
-@click.option("--user-table", default="user_table", show_default=True, help="Its table of users.")
-@click.option("--username", default="username", show_default=True, help="That table's column of names.")
-@click.option("--password", default="password", show_default=True, help="That of passwords.")
-@click.option("--remaining", default="remaining_times", show_default=True, help="That of remaining times.")
-@click.option("--usage-table", metavar="NAME", help="A user's table of uses; {username} stands for the name.")
-@click.option("--usage-id", default="id", show_default=True, help="That table's key.")
-@click.option("--usage-time", default="time", show_default=True, help="When a use was.")
-@told
-def import_original(url: str, **names: Any) -> None:
-    """Take over users, and on demand their uses, from the database of the original service at URL.
-
-    Once, before clients are switched over; to repeat it changes nothing. How the original names things is
-    assumed, since nobody has written it down: one table of users with a name, a password in plain text and
-    the times that remain (NULL: without limit), and a table of uses for each user with a key and a time
-    (Unix seconds, or DATETIME in UTC). Options say otherwise.
-
-    Passwords become secrets, and md5 signatures with them are accepted. A quota is what remains and what was
-    used. URL is as in OCR_STATE__DATABASE_URL; nothing is changed there.
-    """
-    services().state.prepare()
-    store = services().store
-    try:
-        patient = build_patient(url)
-    except ValueError as error:
-        raise click.BadParameter("must be a URL as in OCR_STATE__DATABASE_URL") from error
-    rows = []
-    with closing(patient) as source, _names_explained():
-        for user in take_over(source, store.database, store.users, OriginalTables(**names)):
-            uses = f"{user.uses} uses" + (f", {user.refused} of them refused" if user.refused else "")
-            click.echo(f"{user.username}: {user.outcome}, {uses}.")
-            rows.append(user.outcome)
-    click.echo(f"{rows.count('added')} of {len(rows)} users added.")
-
-
 @users_group.command("enable")
-@click.argument("name")
+@name_argument
 @told
 def enable(name: str) -> None:
     """Let a disabled user call again."""
@@ -132,7 +95,7 @@ def enable(name: str) -> None:
 
 
 @users_group.command("disable")
-@click.argument("name")
+@name_argument
 @told
 def disable(name: str) -> None:
     """Refuse a user's requests from now on."""
@@ -140,7 +103,7 @@ def disable(name: str) -> None:
 
 
 @users_group.command("set-quota")
-@click.argument("name")
+@name_argument
 @click.argument("limit", type=QuotaLimit())
 @click.option("--per", "period", type=PERIOD, help=f"{PERIOD_HELP} By default as before.")
 @told
@@ -151,7 +114,7 @@ def set_quota(name: str, limit: int | None, period: Period | None) -> None:
 
 
 @users_group.command("set-legacy-sign")
-@click.argument("name")
+@name_argument
 @click.argument("allowed", type=click.BOOL)
 @told
 def set_legacy_sign(name: str, allowed: bool) -> None:
@@ -160,15 +123,15 @@ def set_legacy_sign(name: str, allowed: bool) -> None:
 
 
 @users_group.command("rotate-secret")
-@click.argument("name")
+@name_argument
 @told
 def rotate_secret(name: str) -> None:
     """Print a new secret; the one before it keeps working until the next rotation."""
-    _show_secret(name, services().store.users.rotate_secret(name))
+    services().store.users.rotate_secret(name, partial(_show_secret, name))
 
 
 @users_group.command("link")
-@click.argument("name")
+@name_argument
 @click.option("--base", metavar="URL", help="Where the service's console is, if not at OCR_BIND.")
 @told
 def link(name: str, base: str | None) -> None:
@@ -185,16 +148,6 @@ def link(name: str, base: str | None) -> None:
     everywhere = re.compile(r"^(0\.0\.0\.0|\[::\])?:")  # listened on, but no address to open
     base = base or "http://" + everywhere.sub("127.0.0.1:", bind)
     click.echo(f"{base.rstrip('/')}/#{urlencode({'user': name, 'secret': account.secrets[0]})}")
-
-
-@contextmanager
-def _names_explained() -> Iterator[None]:
-    try:
-        yield
-    except DependencyUnavailable as error:
-        raise click.ClickException(
-            f"{error.detail} (options say what tables and columns are called)"
-        ) from error
 
 
 def _granted(user: UserSummary) -> str:

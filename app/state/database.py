@@ -91,13 +91,18 @@ def _faults_named() -> Iterator[None]:
     except DBAPIError as error:
         if not _unavailable(error):
             raise
-        raise DependencyUnavailable(f"database: {error.orig}", retry_after=1) from error
+        remedy = " (`flask db init` makes the tables)" if _lacks_table(error) else ""
+        raise DependencyUnavailable(f"database: {error.orig}{remedy}", retry_after=1) from error
 
 
 def _unavailable(error: DBAPIError) -> bool:
     """Not where the statement or its values are at fault: those are children of DatabaseError, too."""
     if isinstance(error, ProgrammingError):
-        return mysql.lacks_table(error)
+        return _lacks_table(error)
     return (
         isinstance(error, OperationalError | InterfaceError | InternalError) or type(error) is DatabaseError
     )
+
+
+def _lacks_table(error: DBAPIError) -> bool:
+    return mysql.lacks_table(error) or sqlite.lacks_table(error)

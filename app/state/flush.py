@@ -162,7 +162,6 @@ class Mover:
             row,
             entry.text,
             why,
-            budget.ends_ms or "",
         )
         return bool(taken)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 _LONGEST_PAUSE_S = 0.016  # between two attempts to get the lock
 
@@ -77,3 +77,8 @@ def _locked(error: sqlite3.OperationalError | OperationalError) -> bool:
     cause = error.orig if isinstance(error, OperationalError) else error
     code = getattr(cause, "sqlite_errorcode", 0)
     return code & 0xFF == sqlite3.SQLITE_BUSY  # the higher bits say why
+
+
+def lacks_table(error: DBAPIError) -> bool:
+    """SQLite has no code of its own for that."""
+    return str(error.orig).startswith("no such table")

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.model import Period, UserQuota
+from app.model import Period
 from app.ports import Clock
 from app.state.database import Database
 from app.state.quota import charged_since, counted, period_start
@@ -98,16 +98,6 @@ class UserDirectory:
                 _summary(user, now) for user in connection.execute(select(users).order_by(users.c.username))
             ]
 
-    def quota(self, username: str) -> UserQuota:
-        """What is granted, used and left in the current period."""
-        with self._database.read() as connection:
-            user = connection.execute(select(users).where(users.c.username == username)).one_or_none()
-        if user is None:
-            raise UnknownUser(username)
-        found = _summary(user, self._now_ms())
-        limit, used = found.quota_limit, found.quota_used
-        return UserQuota(found.quota_period, limit, used, None if limit is None else max(0, limit - used))
-
     def set_enabled(self, username: str, enabled: bool) -> None:
         self._set(username, enabled=enabled)
 
@@ -135,8 +125,11 @@ class UserDirectory:
     def set_legacy_sign(self, username: str, allowed: bool) -> None:
         self._set(username, allow_legacy_sign=allowed)
 
-    def rotate_secret(self, username: str) -> str:
+    def rotate_secret(self, username: str, show: Callable[[str], None] = lambda secret: None) -> str:
         """A new secret beside the newest one so far; any older one stops working.
+
+        show: given the secret once it is in the database, before `changed` is told of it: should that fail,
+        a second rotation, by somebody who has not seen the first one's, would end all that the user has.
 
         The one that is kept is encrypted again, so that a rotation also ends the use of an old key; one that
         cannot be read goes, so that a rotation also helps where the key is lost.
@@ -153,6 +146,7 @@ class UserDirectory:
             with suppress(SecretUnreadable):
                 self._add_secret(connection, user_id, self._box.decrypt(kept.secret), kept.created_at)
             secret = self._add_secret(connection, user_id, new_secret(), self._now_ms())
+        show(secret)
         self._changed(username)
         return secret
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import subprocess
 from collections.abc import Callable
-from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -62,6 +59,25 @@ def test_users(flask: Flask, private: Service) -> None:
     assert "There is no user eve" in flask("users", "disable", "eve").output
 
 
+def test_a_rotated_secret_is_shown_though_redis_cannot_be_told(make_service: Callable[..., Service]) -> None:
+    service = make_service(state={"redis_url": "redis://127.0.0.1:1/0"})
+    first = service.services.store.users.add("nora")
+    result = service.app.test_cli_runner().invoke(args=["users", "rotate-secret", "nora"])
+    assert result.exit_code == 1
+    assert "Redis could not be told" in result.stderr
+    assert "flask db init" not in result.stderr
+    shown = result.stdout.split()[-1]
+    assert service.services.store.find("nora").secrets == (shown, first)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("command", ["add", "enable", "disable", "set-quota", "rotate-secret", "link"])
+def test_a_name_that_nobody_can_have_is_refused(flask: Flask, command: str) -> None:
+    """MySQL takes `alice ` for `alice` in a comparison."""
+    result = flask("users", command, "bob ", *["5"] * (command == "set-quota"))
+    assert result.exit_code == 2
+    assert "'bob ' does not match" in result.output
+
+
 def test_a_link_opens_the_console_signed_in(flask: Flask) -> None:
     secret = flask("users", "add", "lina").output.split()[-1]
     assert flask("users", "link", "lina").output == f"http://127.0.0.1:8081/#user=lina&secret={secret}\n"
@@ -109,52 +125,6 @@ def test_usage_tail(flask: Flask, private: Service) -> None:
     assert [(row[3], row[4]) for row in rows[1:]] == [("erin", "6"), ("erin", "16")]
 
 
-def test_usage_report(flask: Flask, private: Service, tmp_path: Path) -> None:
-    caller = Caller("grace", private.services.store.users.add("grace"))
-    private.post(caller.body(picture=DIGITS.read_bytes()))
-    private.post(caller.body(picture=b"no picture"))
-    today = str(datetime.now(UTC).date())
-
-    rows = table(flask("usage", "report", "--user", "grace"))
-    assert [row[:3] for row in rows[1:]] == [[today, "2", "1"], ["total", "2", "1"]]
-    assert rows[1][-2:] == ["6:1", "16:1"]
-    lines = flask("usage", "report", "--user", "grace", "--csv").output.splitlines()
-    assert lines[0] == "day,requests,pictures,characters,p50_ms,p95_ms,code_6,code_16"
-    assert lines[1].startswith(f"{today},2,1,")
-    drawn = tmp_path / "usage.png"
-    assert flask("usage", "report", "--plot", str(drawn)).exit_code == 0
-    assert drawn.read_bytes().startswith(b"\x89PNG")
-    assert (
-        flask("usage", "report", "--plot", str(tmp_path / "empty.svg"), "--to", "2020-01-01").exit_code == 0
-    )
-
-    assert flask("usage", "report", "--from", "2026-03-02", "--to", "2026-03-01").exit_code == 2
-    assert "There is no user eve" in flask("usage", "report", "--user", "eve").output
-
-
-def test_usage_purge(flask: Flask, private: Service) -> None:
-    assert "OCR_USAGE__KEEP_DAYS" in flask("usage", "purge").output
-    assert flask("usage", "purge", "--days", "1").exit_code == 0
-    assert private.services.store.tail(1) != []
-
-
-def test_import_original(flask: Flask, private: Service, tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "original.sqlite")) as original:
-        original.execute("CREATE TABLE user_table (name TEXT, password TEXT, remaining_times INTEGER)")
-        original.execute("INSERT INTO user_table VALUES ('heidi', 'her password', 5)")
-        original.commit()
-    url = f"sqlite:///{tmp_path}/original.sqlite"
-
-    wrong = flask("users", "import-original", url)
-    assert (wrong.exit_code, "no such column: user_table.username (options" in wrong.output) == (1, True)
-    done = flask("users", "import-original", url, "--username", "name")
-    assert done.output == "heidi: added, 0 uses.\n1 of 1 users added.\n"
-    heidi = Caller("heidi", "her password")
-    answer = private.post(heidi.legacy_body(picture_url="https://127.0.0.1/"))
-    assert answer.get_json()["error"] == "picture_url_not_allowed"  # so the signature was good
-    assert flask("users", "import-original", "postgresql://x/y").exit_code == 2
-
-
 def test_models_list(flask: Flask) -> None:
     assert {row[0] for row in table(flask("models", "list"))[1:]} >= {
         "PP-OCRv6_small_det",
@@ -186,6 +156,16 @@ def test_doctor_without_a_database_says_so(tmp_path: Path) -> None:
     assert "no such table" in result.output
     assert "flask db init" in result.output
     assert "Traceback" not in result.output
+    listed = bare.test_cli_runner().invoke(args=["users", "list"])
+    assert listed.output == "Error: database: no such table: users (`flask db init` makes the tables)\n"
+
+
+def test_what_is_wrong_with_a_database_that_is_there_is_not_that_it_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("not a database" * 100)
+    state = {"database_url": f"sqlite:///{tmp_path}/text", "key_file": tmp_path / "key"}
+    bare = create_app(Settings(state=state, log={"file": str(tmp_path / "ocr.log")}))
+    result = bare.test_cli_runner().invoke(args=["users", "list"])
+    assert result.output == "Error: database: file is not a database\n"
 
 
 def test_quota_per_day(flask: Flask) -> None:
