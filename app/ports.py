@@ -32,9 +32,10 @@ class Admission(Protocol):
     def admit(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> Quota:
         """Spend the nonce, a place in the user's rate and one of its quota, and begin its usage record.
 
-        All or nothing, in one atomic step shared by all workers. The same request_id again is our own
-        retry and is admitted without being charged twice. Raises NonceReplayed, RateLimited,
-        QuotaExhausted, UserDisabled (meanwhile), DependencyUnavailable.
+        All or nothing, in one atomic step shared by all workers. The same request_id with the same nonce
+        is our own retry while its record is open, and is admitted without being charged twice. Raises
+        NonceReplayed (also for a request_id that is another's), RateLimited, QuotaExhausted, UserDisabled
+        (meanwhile), DependencyUnavailable.
         """
 
 

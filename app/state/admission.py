@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from app.errors import NonceReplayed, QuotaExhausted, UserDisabled
 from app.model import Account, OcrRequest
@@ -23,18 +24,23 @@ def locked_user(connection: Connection, account: Account) -> Row[Any]:
 
 
 def spend_nonce(connection: Connection, user_id: int, request: OcrRequest, now: int, until: int) -> bool:
-    """False if this very request has spent it already: it is our own retry."""
+    """False if this very request has spent it and still runs: it is our own retry."""
     this = (nonces.c.user_id == user_id, nonces.c.nonce == request.nonce)
     spent = connection.execute(select(nonces).where(*this)).one_or_none()
     if spent is not None:
         if spent.expires_at > now:
-            if spent.request_id == request.request_id:
+            if spent.request_id == request.request_id and _runs(connection, request.request_id):
                 return False
             raise NonceReplayed(f"spent by request {spent.request_id}")
         connection.execute(delete(nonces).where(*this))
     key = {"user_id": user_id, "nonce": request.nonce}
     connection.execute(insert(nonces).values(**key, request_id=request.request_id, expires_at=until))
     return True
+
+
+def _runs(connection: Connection, request_id: str) -> bool:
+    this = (usage_records.c.request_id == request_id, usage_records.c.status_code.is_(None))
+    return connection.execute(select(usage_records.c.user_id).where(*this)).first() is not None
 
 
 def require_quota(user: Row[Any], used: int, now: int) -> None:
@@ -45,15 +51,18 @@ def require_quota(user: Row[Any], used: int, now: int) -> None:
 
 
 def begin_record(connection: Connection, user_id: int, request: OcrRequest, now: int) -> None:
-    connection.execute(
-        insert(usage_records).values(
-            request_id=request.request_id,
-            user_id=user_id,
-            username=request.username,
-            started_at=now,
-            charged=True,
-        )
+    """Raises NonceReplayed where there is one of this id: it is that of another nonce."""
+    record = insert(usage_records).values(
+        request_id=request.request_id,
+        user_id=user_id,
+        username=request.username,
+        started_at=now,
+        charged=True,
     )
+    try:
+        connection.execute(record)
+    except IntegrityError as error:
+        raise NonceReplayed(f"there is a record of request {request.request_id}") from error
 
 
 def purge_nonces(connection: Connection, now: int, at_most: int, *condition: ColumnElement[bool]) -> int:

@@ -101,7 +101,7 @@ class RedisState:
             outcome, *detail = self._ask(account, request, begun, math.ceil(nonce_ttl_s * 1000))
             if outcome == "admitted":
                 left, started_at = detail
-                row = dict(begun.row) if started_at is None else {**begun.row, "started_at": int(started_at)}
+                row = {**begun.row, "started_at": int(started_at)}
                 self._running[request.request_id] = replace(begun, row=row)
                 return Quota(account.quota_limit, left)
             if outcome == "no epoch":

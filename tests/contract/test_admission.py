@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import func, insert, select
-from sqlalchemy.exc import IntegrityError
 
 from app.errors import (
     DependencyUnavailable,
@@ -208,14 +207,29 @@ def test_a_user_who_was_disabled_or_deleted_meanwhile(store: SqlStore, tmp_path:
     assert row_count(store, "nonces") == row_count(store, "usage_records") == 0
 
 
-def test_a_request_id_cannot_be_used_for_two_nonces(store: SqlStore, tmp_path: Path) -> None:
-    """That would be our own bug: it stays one, and is undone as a whole."""
-    store.users.add("alice")
-    admit(store, request_id="same")
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_request_id_cannot_be_used_for_two_nonces(state: State, ended: bool) -> None:
+    """A proxy that lets callers choose it: the second would share the first one's record."""
+    state.add_user("alice")
+    state.admission.admit(state.account(), ocr_request(request_id="same"), nonce_ttl_s=60)
+    if ended:
+        state.usage.finish(UsageRecord(id_of("same"), "alice", RECOGNISED))
 
-    with pytest.raises(IntegrityError):
-        admit(store, "nonce-0002", request_id="same")
-    assert used(store) == row_count(store, "nonces") == 1
+    with pytest.raises(NonceReplayed):
+        state.admission.admit(state.account(), ocr_request("nonce-0002", request_id="same"), nonce_ttl_s=60)
+    assert state.used("alice") == 1
+    state.admission.admit(state.account(), ocr_request("nonce-0002"), nonce_ttl_s=60)  # it was not spent
+
+
+@pytest.mark.parametrize("code", [RECOGNISED, 14])
+def test_what_has_ended_is_not_retried_by_us(state: State, code: int) -> None:
+    state.add_user("alice", quota_limit=5)
+    state.admission.admit(state.account(), ocr_request(), nonce_ttl_s=60)
+    state.usage.finish(UsageRecord(id_of("nonce-0001"), "alice", code))
+
+    with pytest.raises(NonceReplayed):
+        state.admission.admit(state.account(), ocr_request(), nonce_ttl_s=60)
+    assert state.used("alice") == int(code == RECOGNISED)
 
 
 @only_sqlite

@@ -32,6 +32,13 @@ local spent_by = redis.call('GET', NONCE)
 if spent_by and spent_by ~= request_id then
     return { 'replayed', now_ms, spent_by }
 end
+local runs_since = redis.call('ZSCORE', OPEN, member)
+if spent_by and not runs_since then -- it has ended: whoever sends it now is not we
+    return { 'replayed', now_ms, spent_by }
+end
+if not spent_by and (runs_since or redis.call('SISMEMBER', HELD, request_id) == 1) then
+    return { 'replayed', now_ms, request_id } -- its record is that of another nonce
+end
 if limit then
     local rows = redis.call('HGET', QUOTA, 'rows')
     if not rows then
@@ -40,7 +47,7 @@ if limit then
     left = limit - tonumber(rows) - redis.call('SCARD', HELD)
 end
 if spent_by then -- our own retry: admitted, and charged, already
-    return { 'admitted', now_ms, left and math.max(left, 0), redis.call('ZSCORE', OPEN, member) }
+    return { 'admitted', now_ms, left and math.max(left, 0), runs_since }
 end
 
 -- The generic cell rate algorithm, as in rate.py.
