@@ -68,7 +68,8 @@ class AuthSettings(Group):
     )
     proxies: Networks = Field(
         frozenset(),
-        description="networks whose X-Forwarded-For, X-Forwarded-Proto and X-Request-ID are believed",
+        description="networks whose X-Forwarded-For, X-Forwarded-Proto and X-Request-ID are believed; "
+        "proxies must overwrite the last, or callers choose it",
     )
 
 
