@@ -15,7 +15,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from flask import Flask
 
     from app import cli, web
-    from app.web import assets, console, docs, multipart, ocr, status
+    from app.web import assets, console, docs, multipart, ocr, status, usage
     from app.web.codec import RequestLimits
     from app.web.pages import Pages, load_words
     from app.wiring import build_services, new_request_id
@@ -43,6 +43,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     web.init_app(app, new_request_id=new_request_id, tips=tips, proxies=settings.auth.proxies)
     app.register_blueprint(
         ocr.blueprint(services.ocr, clock=services.clock, limits=limits, metrics=services.metrics, tips=tips)
+    )
+    app.register_blueprint(
+        usage.blueprint(services.usage, clock=services.clock, max_days=settings.usage.max_report_days)
     )
     app.register_blueprint(
         status.blueprint(

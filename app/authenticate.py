@@ -49,11 +49,16 @@ class SignaturePolicy:
     legacy_nonce_days: int
 
 
-def require_labels(fields: Mapping[str, object]) -> None:
+def require_caller(fields: Mapping[str, object]) -> None:
     """Raise the error of the first label that is missing: absent, empty or not a string."""
     for name in ("username", "nonce", "sign"):
         if not _given(fields.get(name)):
             raise LABELS[name](f"no {name}", field=name)
+
+
+def require_labels(fields: Mapping[str, object]) -> None:
+    """As require_caller, and with a picture."""
+    require_caller(fields)
     if not any(_given(fields.get(name)) for name in PICTURE_FIELDS):
         raise PictureMissing("no picture", field=PICTURE_FIELDS[0])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal
 
 RECOGNISED = 6
@@ -176,6 +177,42 @@ class UsageRecord:
     @property
     def charged(self) -> bool:
         return self.status_code == RECOGNISED
+
+
+@dataclass(frozen=True, slots=True)
+class UserQuota:
+    """limit, used, remaining: recognitions in the current period; no limit is None, and leaves None."""
+
+    period: Period
+    limit: int | None
+    used: int
+    remaining: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageFigures:
+    """Of one day of UTC, or of all (day None): requests that have ended, in all and by status code.
+
+    pictures: recognised ones. characters: read in them. p50_ms, p95_ms: their time in all; None without any.
+    """
+
+    day: date | None
+    requests: int
+    by_code: Mapping[int, int]
+    pictures: int
+    characters: int
+    p50_ms: int | None
+    p95_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class UsageReport:
+    """first, last: days of UTC, both included. days: those with requests."""
+
+    first: date
+    last: date
+    total: UsageFigures
+    days: tuple[UsageFigures, ...]
 
 
 @dataclass(frozen=True, slots=True)

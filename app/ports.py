@@ -39,6 +39,14 @@ class Admission(Protocol):
         """
 
 
+class Nonces(Protocol):
+    def spend_nonce(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> None:
+        """Spend the nonce and a place in the user's rate, but none of its quota; no record is begun.
+
+        Raises NonceReplayed, RateLimited, UserDisabled (meanwhile), DependencyUnavailable.
+        """
+
+
 class Failures(Protocol):
     """Wrong signatures by the address they came from. An empty or a loopback one is nobody's: no limit."""
 

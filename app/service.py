@@ -60,7 +60,7 @@ class OcrService:
         """
         started = self.clock.monotonic()
         now = self.clock.now()
-        account = self._authenticated(request, now)
+        account = authenticated(request, self.accounts, self.failures, now=now, policy=self.policy)
         with self.offload.reserve(request.deadline, request.gone, request.username) as place:
             ttl = nonce_ttl_s(request, now=now, policy=self.policy)
             quota = self.admission.admit(account, request, nonce_ttl_s=ttl)
@@ -70,15 +70,6 @@ class OcrService:
             elapsed = Elapsed(queue_ms, fetch_ms, reading.decode_ms, reading.ocr_ms, self._ms_since(started))
             self.usage.finish(_success(request, reading, elapsed))
         return OcrAnswer(request.request_id, reading, elapsed, quota, request.options.boxes)
-
-    def _authenticated(self, request: OcrRequest, now: float) -> Account:
-        """Whoever has sent many wrong signatures waits, before another is looked at."""
-        self.failures.check(request.address)
-        try:
-            return authenticate(request, self.accounts, now=now, policy=self.policy)
-        except SignWrong:
-            self.failures.count(request.address)
-            raise
 
     def _picture(self, request: OcrRequest) -> tuple[bytes, int]:
         if request.picture is not None:
@@ -105,6 +96,18 @@ class OcrService:
 
     def _ms_since(self, started: float) -> int:
         return round((self.clock.monotonic() - started) * 1000)
+
+
+def authenticated(
+    request: OcrRequest, accounts: Accounts, failures: Failures, *, now: float, policy: SignaturePolicy
+) -> Account:
+    """As authenticate; whoever has sent many wrong signatures waits, before another is looked at."""
+    failures.check(request.address)
+    try:
+        return authenticate(request, accounts, now=now, policy=policy)
+    except SignWrong:
+        failures.count(request.address)
+        raise
 
 
 @dataclass(frozen=True, slots=True)

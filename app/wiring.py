@@ -24,6 +24,7 @@ from app.service import OcrService, Reader, Watched
 from app.state.failures import FailureLimit
 from app.state.sql import SqlStore
 from app.suspects import Suspects
+from app.usage import UsageService
 from app.wiring_state import StateParts, build_state
 from config.settings import EngineSettings, Settings
 
@@ -55,6 +56,7 @@ class Services:
     offload: Offload
     failures: FailureLimit
     ocr: OcrService
+    usage: UsageService
     reader: Callable[[], Reader]
     suspects: Suspects
     metrics: Metrics
@@ -125,6 +127,9 @@ def build_services(settings: Settings) -> Services:
     failures = FailureLimit(
         settings.auth.failures_file, per_minute=settings.auth.failures_per_minute, clock=clock
     )
+    policy = SignaturePolicy(
+        settings.auth.max_age_s, settings.auth.max_ahead_s, settings.auth.legacy_nonce_days
+    )
     ocr = OcrService(
         accounts=state.accounts,
         failures=failures,
@@ -133,11 +138,18 @@ def build_services(settings: Settings) -> Services:
         fetcher=fetcher,
         offload=offload,
         clock=clock,
-        policy=SignaturePolicy(
-            settings.auth.max_age_s, settings.auth.max_ahead_s, settings.auth.legacy_nonce_days
-        ),
+        policy=policy,
     )
-    return Services(settings, clock, state, fetcher, offload, failures, ocr, reader, suspects, metrics)
+    usage = UsageService(
+        accounts=state.accounts,
+        failures=failures,
+        nonces=state.store,
+        report=state.store.report,
+        quota=state.store.users.quota,
+        clock=clock,
+        policy=policy,
+    )
+    return Services(settings, clock, state, fetcher, offload, failures, ocr, usage, reader, suspects, metrics)
 
 
 def build_reader(settings: Settings, clock: Clock, watched: Watched = nullcontext) -> Reader:

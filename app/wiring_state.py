@@ -90,6 +90,11 @@ def build_state(settings: Settings, clock: Clock, *, failed: Callable[[], None])
     return StateParts(store, _build_redis(settings, link, store, clock) if link else None, clock)
 
 
+def build_patient(url: str) -> Database:
+    """For an operator's command that may take long; raises ValueError for a URL that settings refuse."""
+    return build_database(StateSettings(database_url=url)).patient()
+
+
 def build_database(settings: StateSettings) -> Database:
     return Database(
         settings.database_url,

@@ -224,6 +224,10 @@ class UsageSettings(Group):
     keep_text: Literal["none", "hash", "full"] = Field(
         "none", description="of the text that was read, a record keeps: none, hash (its SHA-256) or full"
     )
+    keep_days: NonNegativeInt = Field(
+        0, description="days that `flask usage purge` keeps records; 0 is for ever"
+    )
+    max_report_days: PositiveInt = Field(92, description="days that one `GET /usage` may cover")
 
 
 class LogSettings(Group):

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import signal
 import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import click
 from flask.cli import AppGroup
 
 from app.cli.output import moment, services, table, told
+from app.cli.report import draw, show, write_csv
 from app.state import dead_letters
+from app.state.retention import expired
+from app.state.retention import purge as delete_expired
 from app.wiring_state import build_mover
+
+DEFAULT_DAYS = 30
+DAY = click.DateTime(["%Y-%m-%d"])
+FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 
 COLUMNS = {
     "REQUEST": "request_id",
@@ -73,6 +82,45 @@ def dead(retry: bool) -> None:
     table(("LETTER", "ERROR", "RECORD"), [(one.letter_id, one.why, one.text) for one in letters])
     if retry:
         click.echo(f"{dead_letters.retry(redis.link, redis.state, letters)} put back.")
+
+
+@usage_group.command("report")
+@click.option("--user", help="One user's alone; by default everybody's.")
+@click.option("--from", "first", type=DAY, help="First day, in UTC; by default 30 days with the last.")
+@click.option("--to", "last", type=DAY, help="Last day, in UTC; by default today.")
+@click.option("--csv", "as_csv", is_flag=True, help="One line a day, for other programs.")
+@click.option("--plot", type=FILE, help="Draw it there, by the name's ending: .png, .svg or .pdf.")
+@told
+def report(
+    user: str | None, first: datetime | None, last: datetime | None, as_csv: bool, plot: Path | None
+) -> None:
+    """Say per day what was asked and read, and how long pictures took (p50, p95)."""
+    store = services().store
+    until = last.date() if last else datetime.fromtimestamp(services().clock.now(), UTC).date()
+    since = first.date() if first else until - timedelta(days=DEFAULT_DAYS - 1)
+    if since > until:
+        raise click.UsageError("--from is after --to.")
+    found = store.patient_report(user, since, until)
+    if plot:
+        draw(found, f"{user or 'all users'}, {since} to {until}", plot)
+    (write_csv if as_csv else show)(found)
+
+
+@usage_group.command("purge")
+@click.option("--days", type=click.IntRange(1), help="Keep so many; by default OCR_USAGE__KEEP_DAYS.")
+@told
+def purge(days: int | None) -> None:
+    """Delete usage records that are older than they are to be kept, a few at a time."""
+    kept = days or services().settings.usage.keep_days
+    if not kept:
+        raise click.UsageError("Records are kept for ever: set OCR_USAGE__KEEP_DAYS, or give --days.")
+    before = int((services().clock.now() - kept * 86_400) * 1000)
+    database = services().store.database
+    total = expired(database, before)
+    with click.progressbar(length=total, label=f"Deleting {total} records") as bar:
+        for deleted in delete_expired(database, before):
+            bar.update(deleted)
+    click.echo(f"Records from {moment(before)} UTC on are kept.")
 
 
 def _shown(value: object) -> str:

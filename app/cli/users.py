@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any, get_args
 from urllib.parse import urlencode
@@ -11,8 +13,11 @@ import click
 from flask.cli import AppGroup
 
 from app.cli.output import moment, services, table, told
+from app.errors import DependencyUnavailable
 from app.model import USERNAME, Period
+from app.state.original import OriginalTables, take_over
 from app.state.users import DuplicateUser, UnknownUser, UserSummary
+from app.wiring_state import build_patient
 
 UNLIMITED = "unlimited"
 PERIOD = click.Choice(get_args(Period))
@@ -86,6 +91,42 @@ def list_() -> None:
     table(("USER", "STATE", "QUOTA", "USED", "LEFT", "SIGNATURES", "SINCE"), rows)
 
 
+@users_group.command("import-original")
+@click.argument("url")
+@click.option("--user-table", default="user_table", show_default=True, help="Its table of users.")
+@click.option("--username", default="username", show_default=True, help="That table's column of names.")
+@click.option("--password", default="password", show_default=True, help="That of passwords.")
+@click.option("--remaining", default="remaining_times", show_default=True, help="That of remaining times.")
+@click.option("--usage-table", metavar="NAME", help="A user's table of uses; {username} stands for the name.")
+@click.option("--usage-id", default="id", show_default=True, help="That table's key.")
+@click.option("--usage-time", default="time", show_default=True, help="When a use was.")
+@told
+def import_original(url: str, **names: Any) -> None:
+    """Take over users, and on demand their uses, from the database of the original service at URL.
+
+    Once, before clients are switched over; to repeat it changes nothing. How the original names things is
+    assumed, since nobody has written it down: one table of users with a name, a password in plain text and
+    the times that remain (NULL: without limit), and a table of uses for each user with a key and a time
+    (Unix seconds, or DATETIME in UTC). Options say otherwise.
+
+    Passwords become secrets, and md5 signatures with them are accepted. A quota is what remains and what was
+    used. URL is as in OCR_STATE__DATABASE_URL; nothing is changed there.
+    """
+    services().state.prepare()
+    store = services().store
+    try:
+        patient = build_patient(url)
+    except ValueError as error:
+        raise click.BadParameter("must be a URL as in OCR_STATE__DATABASE_URL") from error
+    rows = []
+    with closing(patient) as source, _names_explained():
+        for user in take_over(source, store.database, store.users, OriginalTables(**names)):
+            uses = f"{user.uses} uses" + (f", {user.refused} of them refused" if user.refused else "")
+            click.echo(f"{user.username}: {user.outcome}, {uses}.")
+            rows.append(user.outcome)
+    click.echo(f"{rows.count('added')} of {len(rows)} users added.")
+
+
 @users_group.command("enable")
 @name_argument
 @told
@@ -148,6 +189,16 @@ def link(name: str, base: str | None) -> None:
     everywhere = re.compile(r"^(0\.0\.0\.0|\[::\])?:")  # listened on, but no address to open
     base = base or "http://" + everywhere.sub("127.0.0.1:", bind)
     click.echo(f"{base.rstrip('/')}/#{urlencode({'user': name, 'secret': account.secrets[0]})}")
+
+
+@contextmanager
+def _names_explained() -> Iterator[None]:
+    try:
+        yield
+    except DependencyUnavailable as error:
+        raise click.ClickException(
+            f"{error.detail} (options say what tables and columns are called)"
+        ) from error
 
 
 def _granted(user: UserSummary) -> str:

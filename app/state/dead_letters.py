@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.state.held import DEAD, Held
 from app.state.redis_link import RedisLink
@@ -36,7 +36,7 @@ def retry(link: RedisLink, state: RedisState, letters: Iterable[DeadLetter]) -> 
             held = Held.from_json(letter.text)
         except (ValueError, KeyError, TypeError):
             continue
-        state.close(held)
+        state.close(replace(held, only_if_open=False))  # it was closed before it was refused
         link.ask("XDEL", DEAD, letter.letter_id)
         put_back += 1
     return put_back

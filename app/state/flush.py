@@ -162,6 +162,7 @@ class Mover:
             row,
             entry.text,
             why,
+            budget.ends_ms or "",
         )
         return bool(taken)
 

@@ -169,7 +169,7 @@ class RedisState:
             outcome, redis_ms, *detail = self._admit(
                 keys,
                 deadline_ms,
-                "" if request.timestamp is None else request.timestamp * 1000,
+                _signed_ms(request),
                 request.request_id,
                 nonce_ttl_ms,
                 self._rate.interval_us,
@@ -229,6 +229,11 @@ class RedisState:
         return int(self._clock.now() * 1000)
 
 
+def _signed_ms(request: OcrRequest) -> int | str:
+    """Empty where the signature does not cover the time, so that anybody may have written it."""
+    return "" if request.timestamp is None or request.legacy else request.timestamp * 1000
+
+
 def _refuse(
     outcome: str, detail: list[Any], request: OcrRequest, period_ends: int | None, now: int
 ) -> NoReturn:
@@ -242,6 +247,6 @@ def _refuse(
     if outcome != "before epoch":
         raise AssertionError(outcome)
     opens_in_s = math.ceil(detail[0] / 1000)
-    if opens_in_s <= 0 and request.timestamp is not None:
+    if opens_in_s <= 0 and _signed_ms(request):
         raise TimestampExpired("signed before Redis was emptied", field="timestamp")
     raise DependencyUnavailable("Redis was emptied: old requests might come again", retry_after=opens_in_s)

@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from app.errors import OcrFailed
-from app.model import Account, KeepText, OcrRequest, Quota, UsageRecord
+from app.model import Account, KeepText, OcrRequest, Quota, UsageRecord, UsageReport
 from app.ports import Clock
 from app.state import schema
 from app.state.admission import begin_record, locked_user, purge_nonces, require_quota, spend_nonce
@@ -24,9 +25,10 @@ from app.state.database import Database
 from app.state.quota import charge, counted
 from app.state.rate import Rate
 from app.state.records import columns
+from app.state.reports import report
 from app.state.secrets import SecretBox
 from app.state.tables import nonces, usage_records, user_secrets, users
-from app.state.users import UserDirectory
+from app.state.users import UnknownUser, UserDirectory
 
 PURGED_PER_ADMISSION = 8  # more than the one that it adds, so that the expired ones get fewer
 PURGED_PER_SWEEP = 1000  # in one transaction, so that it holds up nobody for long
@@ -155,6 +157,17 @@ class SqlStore:
         limit = user.quota_limit
         return Quota(limit, None if limit is None else max(0, limit - used))
 
+    def spend_nonce(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> None:
+        """As ports.Nonces."""
+        now = self._now_ms()
+        with self.database.write() as connection:
+            user = locked_user(connection, account)
+            if spend_nonce(connection, user.id, request, now, now + math.ceil(nonce_ttl_s * 1000)):
+                arrival = self._rate.next_arrival(user.rate_tat_us, now * 1000)
+                this = update(users).where(users.c.id == user.id)
+                connection.execute(this.values(rate_tat_us=arrival))
+                purge_nonces(connection, now, PURGED_PER_ADMISSION, nonces.c.user_id == user.id)
+
     def finish(self, record: UsageRecord) -> None:
         """As ports.UsageLog. LookupError if admission began no such record: that is a bug of the caller.
 
@@ -175,6 +188,18 @@ class SqlStore:
             connection.execute(update(usage_records).where(this).values(values))
             times = int(record.charged) - int(begun.charged)
             charge(connection, begun.user_id, times, begun.started_at)
+
+    def report(self, user_id: int | None, first: date, last: date) -> UsageReport:
+        """Of one user or of everybody (None); first, last: days of UTC, both included."""
+        return report(self.database, first=first, last=last, user_id=user_id)
+
+    def patient_report(self, username: str | None, first: date, last: date) -> UsageReport:
+        """The same for an operator, however long it takes. Raises UnknownUser."""
+        account = None if username is None else self.find(username)
+        if username is not None and account is None:
+            raise UnknownUser(username)
+        with closing(self.database.patient()) as patient:
+            return report(patient, first=first, last=last, user_id=account.user_id if account else None)
 
     def tail(self, count: int) -> list[Mapping[str, Any]]:
         """The newest usage records, newest first: the columns of usage_records by name."""

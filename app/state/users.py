@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.model import Period
+from app.model import Period, UserQuota
 from app.ports import Clock
 from app.state.database import Database
 from app.state.quota import charged_since, counted, period_start
@@ -97,6 +97,16 @@ class UserDirectory:
             return [
                 _summary(user, now) for user in connection.execute(select(users).order_by(users.c.username))
             ]
+
+    def quota(self, username: str) -> UserQuota:
+        """What is granted, used and left in the current period."""
+        with self._database.read() as connection:
+            user = connection.execute(select(users).where(users.c.username == username)).one_or_none()
+        if user is None:
+            raise UnknownUser(username)
+        found = _summary(user, self._now_ms())
+        limit, used = found.quota_limit, found.quota_used
+        return UserQuota(found.quota_period, limit, used, None if limit is None else max(0, limit - used))
 
     def set_enabled(self, username: str, enabled: bool) -> None:
         self._set(username, enabled=enabled)

@@ -17,6 +17,7 @@ from werkzeug.routing import Map
 from app.errors import ServiceError
 from app.model import RECOGNISED, Elapsed, PictureInfo, Quota
 from app.picture.url import MAX_URL_BYTES
+from app.web import usage
 from app.web.codec import MIN_NONCE, RequestBody, RequestLimits, encode_error
 
 Json = dict[str, Any]
@@ -79,6 +80,7 @@ def request_fields(limits: RequestLimits, words: Sentences) -> Json:
         "picture_base64": {
             "contentEncoding": "base64",
             "pattern": _BASE64,
+            "minLength": 4,
             "maxLength": limits.max_body_bytes,
         },
         "sign_method": {"default": "hmac-sha256"},
@@ -213,6 +215,13 @@ def _operation(path: str, text: Text) -> Json:
             "description": text.words["api_signing"],
             "requestBody": {"required": True, "content": bodies},
             "responses": answers | refusals,
+        }
+    if path == "/usage":
+        return operation | {
+            "description": text.words["api_usage"],
+            "parameters": usage.parameters(),
+            "responses": {"200": _response(text.words["api_good"], usage.schema())}
+            | errors_by_status(usage.ERRORS, text.tips),
         }
     return operation | {"responses": _plain_responses(path, text.words)}
 

@@ -124,6 +124,15 @@ def test_a_quota_is_granted_anew_in_each_period(redis_store: RedisStore) -> None
     assert admit(redis_store, "today-2") == Quota(2, 0)
 
 
+def test_what_is_kept_of_a_period_ends_after_it_for_users_without_limit_too(redis_store: RedisStore) -> None:
+    redis_store.sql.users.add("alice", quota_period="day")
+    admit(redis_store)
+    finish(redis_store)
+    redis_store.mover().move()
+    (key,) = redis_store.link.ask("KEYS", "ocr:quota:*")
+    assert 0 < int(redis_store.link.ask("PTTL", key)) <= 2 * 86_400_000
+
+
 def test_what_waits_on_the_stream_or_the_disk_is_counted_once(redis_store: RedisStore) -> None:
     redis_store.sql.users.add("alice", quota_limit=10)
     for nonce in ("row", "stream", "disk"):
@@ -263,6 +272,21 @@ class TestEmptied:
             admit(redis_store, ttl=86_400)
         assert refused.value.retry_after is not None
         assert refused.value.retry_after > 86_400
+
+    def test_believes_no_time_that_the_signature_does_not_cover(self, redis_store: RedisStore) -> None:
+        """Anybody may write a fresh one into a captured body of the original scheme."""
+        redis_store.sql.users.add("alice")
+        account = redis_store.accounts.find("alice")
+        assert account is not None
+        redis_store.link.ask("FLUSHALL")
+        redis_store.state.open_epoch()
+        redis_store.link.ask("HINCRBY", "ocr:epoch", "opens_ms", -70_000)
+        for seconds in (0, -20):
+            stamped = replace(ocr_request(), timestamp=int(time.time()) + seconds, legacy=True)
+            with pytest.raises(DependencyUnavailable) as refused:
+                redis_store.state.admit(account, stamped, nonce_ttl_s=86_400)
+            assert refused.value.retry_after is not None
+            assert refused.value.retry_after > 86_000
 
 
 class TestTenThousandReplays:
@@ -423,6 +447,21 @@ def test_dead_letters_are_put_back_once_the_reason_is_gone(redis_store: RedisSto
     assert dead_letters.listed(redis_store.link) == []
     assert admit(redis_store, "next").remaining == 1
     assert used(redis_store.sql) == 1
+
+
+def test_a_dead_letter_of_a_lost_request_is_put_back_as_well(redis_store: RedisStore) -> None:
+    redis_store.sql.users.add("alice")
+    admit(redis_store)
+    ended = replace(replace_row(redis_store, "nonce-0001", 18), only_if_open=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("app.state.records._store", refuse)
+        redis_store.state.close(ended)
+        redis_store.mover().move()
+    letters = dead_letters.listed(redis_store.link)
+
+    assert dead_letters.retry(redis_store.link, redis_store.state, letters) == 1
+    redis_store.mover().move()
+    assert [row["status_code"] for row in redis_store.sql.tail(10)] == [18]
 
 
 def refuse(*_: object) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -123,6 +126,52 @@ def test_usage_tail(flask: Flask, private: Service) -> None:
     rows = table(flask("usage", "tail", "-n", "2"))
     assert rows[0][0] == "STARTED"
     assert [(row[3], row[4]) for row in rows[1:]] == [("erin", "6"), ("erin", "16")]
+
+
+def test_usage_report(flask: Flask, private: Service, tmp_path: Path) -> None:
+    caller = Caller("grace", private.services.store.users.add("grace"))
+    private.post(caller.body(picture=DIGITS.read_bytes()))
+    private.post(caller.body(picture=b"no picture"))
+    today = str(datetime.now(UTC).date())
+
+    rows = table(flask("usage", "report", "--user", "grace"))
+    assert [row[:3] for row in rows[1:]] == [[today, "2", "1"], ["total", "2", "1"]]
+    assert rows[1][-2:] == ["6:1", "16:1"]
+    lines = flask("usage", "report", "--user", "grace", "--csv").output.splitlines()
+    assert lines[0] == "day,requests,pictures,characters,p50_ms,p95_ms,code_6,code_16"
+    assert lines[1].startswith(f"{today},2,1,")
+    drawn = tmp_path / "usage.png"
+    assert flask("usage", "report", "--plot", str(drawn)).exit_code == 0
+    assert drawn.read_bytes().startswith(b"\x89PNG")
+    assert (
+        flask("usage", "report", "--plot", str(tmp_path / "empty.svg"), "--to", "2020-01-01").exit_code == 0
+    )
+
+    assert flask("usage", "report", "--from", "2026-03-02", "--to", "2026-03-01").exit_code == 2
+    assert "There is no user eve" in flask("usage", "report", "--user", "eve").output
+
+
+def test_usage_purge(flask: Flask, private: Service) -> None:
+    assert "OCR_USAGE__KEEP_DAYS" in flask("usage", "purge").output
+    assert flask("usage", "purge", "--days", "1").exit_code == 0
+    assert private.services.store.tail(1) != []
+
+
+def test_import_original(flask: Flask, private: Service, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "original.sqlite")) as original:
+        original.execute("CREATE TABLE user_table (name TEXT, password TEXT, remaining_times INTEGER)")
+        original.execute("INSERT INTO user_table VALUES ('heidi', 'her password', 5)")
+        original.commit()
+    url = f"sqlite:///{tmp_path}/original.sqlite"
+
+    wrong = flask("users", "import-original", url)
+    assert (wrong.exit_code, "no such column: user_table.username (options" in wrong.output) == (1, True)
+    done = flask("users", "import-original", url, "--username", "name")
+    assert done.output == "heidi: added, 0 uses.\n1 of 1 users added.\n"
+    heidi = Caller("heidi", "her password")
+    answer = private.post(heidi.legacy_body(picture_url="https://127.0.0.1/"))
+    assert answer.get_json()["error"] == "picture_url_not_allowed"  # so the signature was good
+    assert flask("users", "import-original", "postgresql://x/y").exit_code == 2
 
 
 def test_models_list(flask: Flask) -> None:

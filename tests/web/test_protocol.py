@@ -77,6 +77,7 @@ def test_every_route_says_who_may_call_it(service: Service) -> None:
     }
     assert routes == {
         "/ocr": "signed",
+        "/usage": "signed",
         "/healthz": "anyone",
         "/readyz": "operator",
         "/metrics": "operator",

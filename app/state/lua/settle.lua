@@ -4,6 +4,7 @@ local STREAM, HELD, QUOTA, DEAD = unpack(KEYS)
 local group, entry_id, request_id, charged = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
 local row = ARGV[5] -- 'new': this write made it a charged row. 'known': it was stored before. 'none': it cannot be
 local entry, why = ARGV[6], ARGV[7] -- of 'none'
+local period_ends_ms = tonumber(ARGV[8]) -- nil: never
 
 redis.call('XACK', STREAM, group, entry_id)
 if redis.call('XDEL', STREAM, entry_id) == 0 then
@@ -20,5 +21,9 @@ if row == 'new' and redis.call('HEXISTS', QUOTA, 'rows') == 1 then
     redis.call('HINCRBY', QUOTA, 'rows', 1)
 elseif row == 'known' then
     redis.call('HDEL', QUOTA, 'rows') -- counted or not before somebody died: the next admission counts anew
+end
+if period_ends_ms then
+    redis.call('PEXPIREAT', HELD, period_ends_ms)
+    redis.call('PEXPIREAT', QUOTA, period_ends_ms)
 end
 return 1
