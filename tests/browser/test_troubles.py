@@ -63,10 +63,12 @@ def crowd(server: Server, caller: Caller) -> Iterator[None]:
     crowd = [threading.Thread(target=keep_asking) for _ in range(4)]
     for one in crowd:
         one.start()
-    yield
-    enough.set()
-    for one in crowd:
-        one.join()
+    try:
+        yield
+    finally:
+        enough.set()
+        for one in crowd:
+            one.join()
 
 
 def test_a_busy_service_says_when_to_come_again(reader: Readers, server: Server, alice: Caller) -> None:
