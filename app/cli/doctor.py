@@ -11,6 +11,7 @@ from pathlib import Path
 from app.errors import ServiceError
 from app.state.redis_health import findings
 from app.state.redis_link import RedisLink
+from app.state.spool import Spool
 from app.wiring import Services
 from config.settings import unknown_variables
 
@@ -33,6 +34,7 @@ def checks(services: Services) -> Iterator[Check]:
     yield _attempt(f"the database answers ({services.store.shown})", services.store.ping)
     if services.state.redis is not None:
         yield from _redis(services.state.redis.link)
+        yield from _spool(services.state.redis.spool, settings.state.spool_dir)
     yield _key_is_private(settings.state.key_file)
     yield _attempt(f"downloads from our own {settings.bind} are refused", services.check_guard)
     for folder in (Path(settings.log.file).parent, settings.state.key_file.parent):
@@ -60,6 +62,16 @@ def _redis(link: RedisLink) -> Iterator[Check]:
             yield Check(good, says)
     except ServiceError as error:
         yield Check(False, f"Redis answers: {error.detail}")
+
+
+def _spool(spool: Spool, folder: Path) -> Iterator[Check]:
+    there = next(place for place in (folder, *folder.parents) if place.exists())  # it is made when needed
+    writable = there.is_dir() and os.access(there, os.R_OK | os.W_OK | os.X_OK)
+    yield Check(writable, f"records can be kept in {folder}, should Redis be gone")
+    bad = spool.put_aside()
+    yield Check(
+        not bad, f"{bad} files in {folder} were no records (*.bad)" if bad else "the spool has no bad file"
+    )
 
 
 def _key_is_private(key_file: Path) -> Check:

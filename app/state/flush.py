@@ -16,6 +16,7 @@ from app.state import records
 from app.state.held import DEAD, GROUP, OPEN, STREAM, Budget, Held
 from app.state.redis_link import RedisLink, RedisUnavailable, Script
 from app.state.redis_state import RedisState
+from app.state.spool import SpoolUnavailable
 from app.state.sql import SqlStore
 
 BATCH = 200
@@ -60,7 +61,7 @@ class Mover:
         self._claim_after_ms = round(claim_after_s * 1000)
         self._abandoned_after_ms = round(abandoned_after_s * 1000)
         self._settle = Script(link, "settle")
-        self._swept_at = float("-inf")
+        self._swept_at = self._spool_from = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
         """Move until told to stop; what is under way is finished."""
@@ -92,12 +93,24 @@ class Mover:
 
     def move(self) -> int:
         """One round; how many entries left the stream. Raises DependencyUnavailable."""
-        if drained := self._state.drain_spool():
-            _say("spool drained", records=drained)
+        self._drain_spool()
         if self._clock.monotonic() - self._swept_at >= SWEEP_S:
             self._close_lost()
             self._swept_at = self._clock.monotonic()
         return sum(self._store(entries) for entries in (self._own(), self._of_the_dead(), self._new()))
+
+    def _drain_spool(self) -> None:
+        """A folder that cannot be written to holds up nothing else; it is tried again a while later."""
+        if self._clock.monotonic() < self._spool_from:
+            return
+        try:
+            drained = self._state.drain_spool()
+        except SpoolUnavailable as error:
+            self._spool_from = self._clock.monotonic() + SWEEP_S
+            _say("spool cannot be drained", logging.ERROR, why=error.detail)
+            return
+        if drained:
+            _say("spool drained", records=drained)
 
     def _own(self) -> list[Entry]:
         """What this process has read, and could not store."""
@@ -171,7 +184,12 @@ class Mover:
         before = int(self._clock.now() * 1000) - self._abandoned_after_ms
         found = self._link.ask("ZRANGEBYSCORE", OPEN, "-inf", before, "WITHSCORES", "LIMIT", 0, BATCH)
         for member, started_at in zip(found[::2], found[1::2], strict=True):
-            lost = Held.from_member(member, int(started_at))
+            try:
+                lost = Held.from_member(member, int(started_at))
+            except ValueError:
+                self._link.ask("ZREM", OPEN, member)
+                _say("no request of ours, forgotten", logging.ERROR, member=member)
+                continue
             self._state.close(replace(lost, row={**lost.row, "status_code": OcrFailed.status_code}))
             _say("lost request closed", logging.WARNING, request_id=lost.request_id)
 

@@ -84,7 +84,12 @@ class Held:
     def from_json(cls, text: str) -> Self:
         """Raises ValueError, KeyError or TypeError for anything else than as_json has made."""
         fields = json.loads(text)
-        return cls(Budget(**fields["budget"]), fields["row"], fields["only_if_open"])
+        held = cls(Budget(**fields["budget"]), fields["row"], bool(fields["only_if_open"]))
+        budget = held.budget
+        _require(int, budget.user_id, budget.starts_ms, budget.ends_ms or 0)
+        _require(str, budget.period, *(held.row[name] for name in ("request_id", "username")))
+        _require(int, held.row["user_id"], held.row["started_at"], held.row["status_code"] or 0)
+        return held
 
     @classmethod
     def from_member(cls, member: str, started_at: int) -> Self:
@@ -97,6 +102,12 @@ class Held:
             "started_at": started_at,
         }
         return cls(budget, row, only_if_open=True)
+
+
+def _require(kind: type, *values: object) -> None:
+    for value in values:
+        if not isinstance(value, kind):
+            raise TypeError(f"{type(value).__name__} instead of {kind.__name__}")
 
 
 def _period(name: str) -> Period:

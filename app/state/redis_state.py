@@ -38,6 +38,9 @@ FINISHED_KEPT = 1000
 COUNTED_APART = 10_000
 """Requests of one user that are not rows yet, at most, while its rows are counted."""
 
+DRAINED_AT_ONCE = 100
+"""Records that a request brings from the disk to Redis, at most; more are left to the mover."""
+
 
 class RedisState:
     """Implements Admission and UsageLog.
@@ -107,7 +110,7 @@ class RedisState:
             if outcome == "no epoch":
                 self.open_epoch()
             elif outcome == "no count":
-                self._count_rows(begun.budget)
+                self._count_rows(begun.budget, request.deadline)
             elif outcome != "late":  # with its answer came the time, so that the next deadline is right
                 _refuse(outcome, detail, request, period_end(account.quota_period, now), now)
         raise DependencyUnavailable(f"redis: {outcome}, {TRIES} times", retry_after=1)
@@ -144,12 +147,18 @@ class RedisState:
             )
         )
 
-    def drain_spool(self) -> int:
-        """Bring what lies on the disk to Redis; how many records there were. Raises RedisUnavailable."""
+    def drain_spool(self, until: float = math.inf) -> int:
+        """Bring what lies on the disk to Redis; how many records there were.
+
+        until: on the monotonic clock, where somebody waits. Raises RedisUnavailable, SpoolUnavailable, and
+        DependencyUnavailable where time is up.
+        """
         drained = 0
-        for file, text in self._spool.waiting():
-            self.close(Held.from_json(text))
-            file.unlink(missing_ok=True)
+        for file, held in self._spool.waiting():
+            if self._clock.monotonic() >= until:
+                raise DependencyUnavailable("no time to empty the spool", retry_after=1)
+            self.close(held)
+            self._spool.remove(file)
             drained += 1
         return drained
 
@@ -199,12 +208,14 @@ class RedisState:
         end = {**columns(record, keep_text=self._keep_text), "finished_at": self._now_ms()}
         return replace(begun, row={**begun.row, **end})
 
-    def _count_rows(self, budget: Budget) -> None:
+    def _count_rows(self, budget: Budget, deadline: float) -> None:
         """How many charged rows there are, without those of requests that Redis holds itself.
 
         It is stored unless something happened to them meanwhile: then the next try counts again.
         """
-        self.drain_spool()
+        if len(self._spool) > DRAINED_AT_ONCE:
+            raise DependencyUnavailable(f"{len(self._spool)} records lie in the spool", retry_after=10)
+        self.drain_spool(deadline)
         epoch = self._link.ask("HGET", EPOCH, "id")
         changes = self._link.ask("HGET", budget.quota_key, "changes")
         held = self._link.ask("SMEMBERS", budget.held_key)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from app.errors import DependencyUnavailable
 from app.state.held import Held
 
 SUFFIX = ".json"
+BAD = ".bad"
+
+log = logging.getLogger("ocr")
+
+
+class SpoolUnavailable(DependencyUnavailable):
+    """The folder cannot be written to."""
 
 
 class Spool:
@@ -19,24 +28,53 @@ class Spool:
         self._folder = folder
 
     def add(self, held: Held) -> None:
-        """Raises DependencyUnavailable where it cannot be written down."""
+        """Raises SpoolUnavailable where it cannot be written down."""
         final = self._folder / f"{held.row['started_at']}-{held.request_id}{SUFFIX}"
-        try:
+        with self._faults_named():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             _write(final, held.as_json())
-        except OSError as error:
-            raise DependencyUnavailable(f"spool {self._folder}: {error.strerror}", retry_after=1) from error
 
-    def waiting(self) -> Iterator[tuple[Path, str]]:
-        """The records, oldest first, each with its file, to be removed once the record is elsewhere."""
+    def waiting(self) -> Iterator[tuple[Path, Held]]:
+        """The records, oldest first, each with its file, to be removed once the record is elsewhere.
+
+        A file that is no record of ours, or that we may not read, is put aside. Raises SpoolUnavailable.
+        """
         for file in sorted(self._folder.glob(f"*{SUFFIX}")):
             try:
-                yield file, file.read_text("utf-8")
+                held = Held.from_json(file.read_text("utf-8"))
             except FileNotFoundError:  # another has drained it
                 continue
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                self._put_aside(file, error)
+                continue
+            yield file, held
+
+    def remove(self, file: Path) -> None:
+        """Raises SpoolUnavailable."""
+        with self._faults_named():
+            file.unlink(missing_ok=True)
+
+    def put_aside(self) -> int:
+        """How many files lie there that were no records."""
+        return sum(1 for _ in self._folder.glob(f"*{BAD}"))
 
     def __len__(self) -> int:
         return sum(1 for _ in self._folder.glob(f"*{SUFFIX}"))
+
+    def _put_aside(self, file: Path, why: Exception) -> None:
+        with self._faults_named():
+            try:
+                file.rename(file.with_suffix(BAD))
+            except FileNotFoundError:  # another has done so
+                return
+        log.error("bad file in the spool", extra={"fields": {"file": file.name, "why": repr(why)}})
+
+    @contextmanager
+    def _faults_named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SpoolUnavailable(f"spool {self._folder}: {error.strerror}", retry_after=1) from error
 
 
 def _write(final: Path, text: str) -> None:

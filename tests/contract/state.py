@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -153,5 +154,5 @@ def ocr_request(nonce: str = "nonce-0001", *, request_id: str = "") -> OcrReques
         timestamp=None,
         legacy=False,
         signed_fields={},
-        deadline=0,
+        deadline=math.inf,
     )

@@ -177,6 +177,74 @@ def test_a_record_that_comes_twice_is_one_row_and_counted_once(redis_store: Redi
     assert used(redis_store.sql) == 1
 
 
+@pytest.fixture
+def bad_spool(redis_store: RedisStore, tmp_path: Path) -> Path:
+    """Before a good record there lie one of another release, one that is no text, and a folder."""
+    redis_store.sql.users.add("alice", quota_limit=9)
+    admit(redis_store)
+    redis_store.spool.add(replace_row(redis_store, "nonce-0001"))
+    folder = tmp_path / "spool"
+    (good,) = folder.iterdir()
+    fields = json.loads(good.read_text())
+    (folder / "0-a.json").write_text(json.dumps({**fields, "row": {"request_id": "a"}}))
+    (folder / "0-b.json").write_bytes(b"\xff")
+    (folder / "0-c.json").mkdir()
+    return folder
+
+
+def test_a_bad_file_in_the_spool_holds_up_no_other(redis_store: RedisStore, bad_spool: Path) -> None:
+    redis_store.mover().move()
+    assert used(redis_store.sql) == 1
+    assert sorted(file.name for file in bad_spool.iterdir()) == ["0-a.bad", "0-b.bad", "0-c.bad"]
+    assert redis_store.spool.put_aside() == 3
+
+
+def test_a_bad_file_in_the_spool_holds_up_no_admission(redis_store: RedisStore, bad_spool: Path) -> None:
+    redis_store.link.ask("DEL", "ocr:quota:1:none:0")
+    assert admit(redis_store, "next").remaining == 7
+
+
+def test_a_spool_that_cannot_be_emptied_holds_up_no_stream(
+    redis_store: RedisStore, bad_spool: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "rename", read_only)  # chmod stops no root
+    admit(redis_store, "streamed")
+    finish(redis_store, "streamed")
+    mover = redis_store.mover()
+    assert mover.move() == 1
+    with pytest.raises(DependencyUnavailable, match="Permission denied"):
+        redis_store.state.drain_spool()
+    redis_store.link.ask("DEL", "ocr:quota:1:none:0")
+    with pytest.raises(DependencyUnavailable):
+        admit(redis_store, "next")
+
+
+def test_a_request_empties_only_a_small_spool_and_only_in_its_time(
+    redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis_store.sql.users.add("alice", quota_limit=9)
+    for nonce in ("one", "two"):
+        admit(redis_store, nonce)
+        redis_store.spool.add(replace_row(redis_store, nonce))
+    redis_store.link.ask("DEL", "ocr:quota:1:none:0")
+    monkeypatch.setattr("app.state.redis_state.DRAINED_AT_ONCE", 1)
+    with pytest.raises(DependencyUnavailable, match="spool") as refused:
+        admit(redis_store, "next")
+    assert refused.value.retry_after == 10
+
+    monkeypatch.undo()
+    account = redis_store.accounts.find("alice")
+    assert account is not None
+    too_late = replace(ocr_request("next"), deadline=time.monotonic())
+    with pytest.raises(DependencyUnavailable, match="no time"):
+        redis_store.state.admit(account, too_late, nonce_ttl_s=60)
+    assert len(redis_store.spool) == 2
+    assert admit(redis_store, "next").remaining == 6
+
+
 def test_a_failure_is_a_row_and_not_charged(redis_store: RedisStore) -> None:
     redis_store.sql.users.add("alice", quota_limit=1)
     admit(redis_store)
@@ -349,12 +417,17 @@ class TestMover:
         bad = replace_row(redis_store, "bad")
         redis_store.state.close(replace(bad, row={**bad.row, "picture_width": -1}))
         redis_store.link.ask("XADD", "ocr:usage", "*", "entry", "no JSON")
+        other_release = {**json.loads(bad.as_json()), "row": {"request_id": bad.request_id}}
+        redis_store.link.ask("XADD", "ocr:usage", "*", "entry", json.dumps(other_release))
+        redis_store.link.ask("ZADD", "ocr:open", 1, "of another release")
         finish(redis_store, "good")
-        assert redis_store.mover().move() == 3
+        assert redis_store.mover().move() == 4
 
         dead = [fields for _, fields in redis_store.link.ask("XRANGE", "ocr:usage:dead", "-", "+")]
-        assert sorted(fields[3].split(":")[0] for fields in dead) == ["not a record", "picture_width"]
-        assert {json.loads(f[1])["row"]["picture_width"] for f in dead if f[1].startswith("{")} == {-1}
+        assert sorted(fields[3].split(":")[0] for fields in dead) == ["not a record"] * 2 + ["picture_width"]
+        assert redis_store.link.ask("ZCARD", "ocr:open") == 0
+        (kept,) = (json.loads(f[1]) for f in dead if f[3].startswith("picture_width"))
+        assert kept["row"]["picture_width"] == -1
         assert redis_store.link.ask("XLEN", "ocr:usage") == 0
         assert redis_store.used() == used(redis_store.sql) == 1
 
