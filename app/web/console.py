@@ -1,4 +1,4 @@
-"""GET /: the console, where people read pictures."""
+"""GET / and /usage.html: where people read pictures, and see what they have used."""
 
 from __future__ import annotations
 
@@ -18,5 +18,11 @@ def blueprint(pages: Pages) -> Blueprint:
     @callers("anyone")
     def console() -> Response:
         return pages.render("console.html", charsets=get_args(CharsetName))
+
+    @routes.get("/usage.html")
+    @callers("anyone")
+    def usage() -> Response:
+        """The figures themselves come from GET /usage, which the page signs."""
+        return pages.render("usage.html")
 
     return routes

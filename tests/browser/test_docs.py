@@ -8,11 +8,14 @@ from collections.abc import Callable
 from playwright.sync_api import expect
 
 from app.authenticate import as_signed, sign, string_to_sign
+from app.web.assets import Assets
 from app.web.docs import FIELDS, SECRET, example
+from config.settings import ROOT
 from tests.browser.conftest import RECEIPT, Reader
 from tests.picture_host import PictureHost
 from tests.signing import Caller
 
+VECTORS = ROOT / "clients" / "signing-vectors.json"
 Readers = Callable[..., Reader]
 
 
@@ -29,6 +32,20 @@ def test_the_example_is_worked_anew_as_it_is_changed(reader: Readers) -> None:
     expect(page.locator("#example-sign")).to_have_text(sign("密钥", written))
     page.locator("#example-fields").fill("[1]")
     expect(page.locator("#example-problem")).to_contain_text("one flat JSON object")
+
+
+def test_the_pages_sign_as_the_vectors_say(reader: Readers) -> None:
+    page = reader().open(path="/docs")
+    module = Assets.load().url("sign.js")
+    for vector in json.loads(VECTORS.read_text())["hmac-sha256"]:
+        signed = page.evaluate(
+            """async ([module, {secret, fields}]) => {
+                const {sign, stringToSign} = await import(module);
+                return [stringToSign(fields), await sign(secret, fields)];
+            }""",
+            [module, vector],
+        )
+        assert signed == [vector["string_to_sign"], vector["sign"]], vector["name"]
 
 
 def test_try_it_signs_and_sends(reader: Readers, alice: Caller, pictures: PictureHost) -> None:

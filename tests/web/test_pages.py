@@ -15,7 +15,7 @@ from app.web.pages import WORDS, load_words
 from config.settings import ROOT
 from tests.web.conftest import Service
 
-PAGES = ["/", "/docs"]
+PAGES = ["/", "/usage.html", "/docs"]
 
 
 class Tags(HTMLParser):

@@ -83,6 +83,7 @@ def test_every_route_says_who_may_call_it(service: Service) -> None:
         "/metrics": "operator",
         "/": "anyone",
         "/docs": "anyone",
+        "/usage.html": "anyone",
         "/openapi.json": "anyone",
         "/static/<digest>/<name>": "anyone",
     }

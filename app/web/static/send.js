@@ -16,16 +16,35 @@ export class Unanswered extends Error {
  * source: {blob, name} or {url}. options: fields of the contract. onStage(stage, percent); signal: of an AbortController.
  * Returns {http, body, retryAfter, fields, path, ms}; throws Unanswered, or AbortError where the reader gave up.
  */
-export async function read(source, { user, secret }, options, { onStage, signal }) {
+export async function read(source, account, options, watch) {
   const picture = source.blob ? { picture_sha256: await sha256(source.blob) } : { picture_url: source.url };
+  return signed(account, { ...picture, ...options }, (fields) => post("/ocr", fields, source.blob, watch));
+}
+
+/** A signed GET: the fields stand in the query. Returns as read does. */
+export const ask = (path, account, fields) => signed(account, fields, (all) => get(path, all));
+
+/** Once more with our clock put right, if that is all that was wrong. */
+async function signed({ user, secret }, given, send) {
   for (let tries = 2; ; tries--) {
     const timestamp = Math.floor(Date.now() / 1000) + clockAhead;
-    const fields = { username: user, timestamp, nonce: newNonce(), ...picture, ...options };
+    const fields = { username: user, timestamp, nonce: newNonce(), ...given };
     fields.sign = await sign(secret, fields);
-    const answer = await post("/ocr", fields, source.blob, { onStage, signal });
+    const answer = await send(fields);
     if (answer.body.error !== "timestamp_expired" || tries === 1) return { ...answer, fields };
     clockAhead = Math.round((answer.date - Date.now()) / 1000);
   }
+}
+
+async function get(path, fields) {
+  const headers = { "Accept-Language": language() };
+  const answer = await fetch(`${path}?${new URLSearchParams(fields)}`, { headers }).catch(() => {
+    throw new Unanswered("not_reached");
+  });
+  const body = await answer.json().catch(() => {
+    throw new Unanswered("not_understood", { http: answer.status });
+  });
+  return { http: answer.status, body, path, date: Date.parse(answer.headers.get("Date")) };
 }
 
 function body(fields, blob) {
