@@ -216,6 +216,28 @@ class UsageReport:
 
 
 @dataclass(frozen=True, slots=True)
+class UserUsage:
+    """One user among all: requests that have ended in some days, pictures recognised, their characters."""
+
+    username: str
+    enabled: bool
+    quota: UserQuota
+    requests: int
+    pictures: int
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a caller learns. username, quota: None where it is about everybody. users: for administrators."""
+
+    username: str | None
+    quota: UserQuota | None
+    report: UsageReport
+    users: tuple[UserUsage, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class OcrAnswer:
     """A success in the terms of the contract."""
 

@@ -146,6 +146,8 @@ def build_services(settings: Settings) -> Services:
         nonces=state.store,
         report=state.store.report,
         quota=state.store.users.quota,
+        is_admin=state.store.users.is_admin,
+        usage_of_all=state.store.usage_of_all,
         clock=clock,
         policy=policy,
     )

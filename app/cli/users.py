@@ -56,14 +56,21 @@ users_group = AppGroup("users", help="Who may call the service.")
     "--per", "period", type=PERIOD, default="none", show_default=True, help="How long it lasts (UTC)."
 )
 @click.option("--allow-legacy-sign", is_flag=True, help="Accept the original service's md5 signature, too.")
+@click.option("--admin", is_flag=True, help="May see the usage of all users.")
 @click.option("--if-missing", is_flag=True, help="Succeed without a word if there is such a user.")
 @told
-def add(name: str, quota: int | None, period: Period, allow_legacy_sign: bool, if_missing: bool) -> None:
+def add(
+    name: str, quota: int | None, period: Period, allow_legacy_sign: bool, admin: bool, if_missing: bool
+) -> None:
     """Add a user and print its secret, once."""
     services().state.prepare()
     try:
         secret = services().store.users.add(
-            name, quota_limit=quota, quota_period=period, allow_legacy_sign=allow_legacy_sign
+            name,
+            quota_limit=quota,
+            quota_period=period,
+            allow_legacy_sign=allow_legacy_sign,
+            admin=admin,
         )
     except DuplicateUser:
         if if_missing:
@@ -79,7 +86,7 @@ def list_() -> None:
     rows = [
         (
             user.username,
-            "enabled" if user.enabled else "disabled",
+            ("enabled" if user.enabled else "disabled") + (", admin" if user.admin else ""),
             _granted(user),
             str(user.quota_used),
             "-" if user.quota_limit is None else str(max(0, user.quota_limit - user.quota_used)),
@@ -161,6 +168,15 @@ def set_quota(name: str, limit: int | None, period: Period | None) -> None:
 def set_legacy_sign(name: str, allowed: bool) -> None:
     """Accept the original service's md5 signature from a user, or no longer (on, off)."""
     services().store.users.set_legacy_sign(name, allowed)
+
+
+@users_group.command("set-admin")
+@click.argument("name")
+@click.argument("admin", type=click.BOOL)
+@told
+def set_admin(name: str, admin: bool) -> None:
+    """Let a user see the usage of all users, or no longer (on, off)."""
+    services().store.users.set_admin(name, admin)
 
 
 @users_group.command("rotate-secret")

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, sel
 from app.model import RECOGNISED, UsageFigures, UsageReport
 from app.state.database import Database
 from app.state.quota import DAY_MS
-from app.state.tables import usage_records
+from app.state.tables import usage_records, users
 
 _ALL = 0  # stands for the whole time, where days are numbered since 1970
 _EPOCH = date(1970, 1, 1)
@@ -52,6 +52,23 @@ def report(database: Database, *, first: date, last: date, user_id: int | None =
         _measure(connection, literal(_ALL), within, {_ALL: total})
     figures = tuple(days[number].figures(_EPOCH + timedelta(days=number)) for number in sorted(days))
     return UsageReport(first, last, total.figures(None), figures)
+
+
+def by_user(database: Database, *, first: date, last: date) -> dict[str, tuple[int, int, int]]:
+    """Of each user with any: requests that have ended, pictures recognised, characters; days as in report."""
+    code, characters = usage_records.c.status_code, usage_records.c.character_count
+    begun = usage_records.c.started_at
+    within = (begun >= _ms(first), begun < _ms(last + timedelta(days=1)), code.is_not(None))
+    pictures = func.sum(case((code == RECOGNISED, 1), else_=0))
+    query = (
+        select(users.c.username, func.count(), pictures, func.coalesce(func.sum(characters), 0))
+        .join(users, users.c.id == usage_records.c.user_id)
+        .where(*within)
+        .group_by(users.c.username)
+    )
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    return {name: (int(requests), int(good), int(read)) for name, requests, good, read in rows}
 
 
 def _ms(day: date) -> int:

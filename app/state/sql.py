@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from app.errors import OcrFailed
-from app.model import Account, KeepText, OcrRequest, Quota, UsageRecord, UsageReport
+from app.model import Account, KeepText, OcrRequest, Quota, UsageRecord, UsageReport, UserUsage
 from app.ports import Clock
 from app.state import schema
 from app.state.admission import begin_record, locked_user, purge_nonces, require_quota, spend_nonce
@@ -25,10 +25,10 @@ from app.state.database import Database
 from app.state.quota import charge, counted
 from app.state.rate import Rate
 from app.state.records import columns
-from app.state.reports import report
+from app.state.reports import by_user, report
 from app.state.secrets import SecretBox
 from app.state.tables import nonces, usage_records, user_secrets, users
-from app.state.users import UnknownUser, UserDirectory
+from app.state.users import UnknownUser, UserDirectory, quota_of
 
 PURGED_PER_ADMISSION = 8  # more than the one that it adds, so that the expired ones get fewer
 PURGED_PER_SWEEP = 1000  # in one transaction, so that it holds up nobody for long
@@ -192,6 +192,15 @@ class SqlStore:
     def report(self, user_id: int | None, first: date, last: date) -> UsageReport:
         """Of one user or of everybody (None); first, last: days of UTC, both included."""
         return report(self.database, first=first, last=last, user_id=user_id)
+
+    def usage_of_all(self, first: date, last: date) -> tuple[UserUsage, ...]:
+        """Of every user, who has read most first; days as in report."""
+        used = by_user(self.database, first=first, last=last)
+        everybody = [
+            UserUsage(user.username, user.enabled, quota_of(user), *used.get(user.username, (0, 0, 0)))
+            for user in self.users.list()
+        ]
+        return tuple(sorted(everybody, key=lambda user: (-user.pictures, -user.requests, user.username)))
 
     def patient_report(self, username: str | None, first: date, last: date) -> UsageReport:
         """The same for an operator, however long it takes. Raises UnknownUser."""

@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.types import BINARY, TypeDecorator, TypeEngine
@@ -68,6 +69,7 @@ users = Table(
     Column("username", _ascii(64), nullable=False, unique=True),
     Column("enabled", Boolean, nullable=False),
     Column("allow_legacy_sign", Boolean, nullable=False),
+    Column("admin", Boolean, nullable=False, server_default=false()),  # may see the usage of all
     Column("quota_limit", BigInteger),  # NULL: without limit
     Column("quota_used", BigInteger, nullable=False),  # charged usage records of this user, of this period
     Column(

@@ -36,6 +36,7 @@ class UserSummary:
     username: str
     enabled: bool
     allow_legacy_sign: bool
+    admin: bool
     quota_limit: int | None
     quota_period: Period
     quota_used: int
@@ -63,6 +64,7 @@ class UserDirectory:
         quota_limit: int | None = None,
         quota_period: Period = "none",
         allow_legacy_sign: bool = False,
+        admin: bool = False,
         secret: str | None = None,
     ) -> str:
         """The new user's secret, to be shown once: it cannot be read back. Raises DuplicateUser.
@@ -73,6 +75,7 @@ class UserDirectory:
             username=username,
             enabled=True,
             allow_legacy_sign=allow_legacy_sign,
+            admin=admin,
             quota_limit=quota_limit,
             quota_period=quota_period,
             quota_used=0,
@@ -104,9 +107,16 @@ class UserDirectory:
             user = connection.execute(select(users).where(users.c.username == username)).one_or_none()
         if user is None:
             raise UnknownUser(username)
-        found = _summary(user, self._now_ms())
-        limit, used = found.quota_limit, found.quota_used
-        return UserQuota(found.quota_period, limit, used, None if limit is None else max(0, limit - used))
+        return quota_of(_summary(user, self._now_ms()))
+
+    def is_admin(self, username: str) -> bool:
+        """Whether the user may see the usage of all."""
+        query = select(users.c.admin).where(users.c.username == username)
+        with self._database.read() as connection:
+            return bool(connection.scalar(query))
+
+    def set_admin(self, username: str, admin: bool) -> None:
+        self._set(username, admin=admin)
 
     def set_enabled(self, username: str, enabled: bool) -> None:
         self._set(username, enabled=enabled)
@@ -174,6 +184,11 @@ class UserDirectory:
 
     def _now_ms(self) -> int:
         return int(self._clock.now() * 1000)
+
+
+def quota_of(user: UserSummary) -> UserQuota:
+    limit, used = user.quota_limit, user.quota_used
+    return UserQuota(user.quota_period, limit, used, None if limit is None else max(0, limit - used))
 
 
 def _summary(user: Row[Any], now: int) -> UserSummary:

@@ -23,7 +23,7 @@ from app.errors import (
     UserDisabled,
     UsernameMissing,
 )
-from app.model import USERNAME, OcrRequest, UsageFigures, UsageReport, UserQuota, Value
+from app.model import USERNAME, OcrRequest, Usage, UsageFigures, UserQuota, UserUsage, Value
 from app.ports import Clock
 from app.usage import UsageService
 from app.web.access import callers
@@ -62,6 +62,7 @@ class UsageQuery(BaseModel):
     timestamp: Annotated[int, Field(ge=0)] | None = None
     first: Day | None = Field(None, alias="from")
     last: Day | None = Field(None, alias="to")
+    of: Annotated[str, Field(pattern=rf"^({USERNAME}|\*)$")] | None = None
 
 
 def blueprint(service: UsageService, *, clock: Clock, max_days: int) -> Blueprint:
@@ -74,8 +75,8 @@ def blueprint(service: UsageService, *, clock: Clock, max_days: int) -> Blueprin
         require_caller(fields)
         query = _checked(fields)
         first, last = _days(query, today=datetime.fromtimestamp(clock.now(), UTC).date(), max_days=max_days)
-        quota, report = service.handle(_as_request(query, fields, clock), first=first, last=last)
-        return json_answer(encode(query.username, quota, report) | {"request_id": g.request_id})
+        told = service.handle(_as_request(query, fields, clock), first=first, last=last, whose=query.of)
+        return json_answer(encode(told) | {"request_id": g.request_id})
 
     return routes
 
@@ -101,15 +102,18 @@ def schema() -> dict[str, Any]:
     counts = _properties(UsageFigures) | {"by_code": {"type": "object"}}
     day = {"type": "string", "format": "date"}
     figures = {name: form for name, form in counts.items() if name != "day"}
+    quota = _object(_properties(UserQuota))
+    user = _object(_properties(UserUsage) | {"quota": quota})
     return _object(
         {
             "error": {"type": "null"},
-            "username": {"type": "string"},
+            "username": {"type": ["string", "null"]},
             "from": day,
             "to": day,
-            "quota": _object(_properties(UserQuota)),
+            "quota": {"anyOf": [quota, {"type": "null"}]},
             "total": _object(figures),
             "days": {"type": "array", "items": _object(figures | {"day": day})},
+            "users": {"anyOf": [{"type": "array", "items": user}, {"type": "null"}]},
             "request_id": {"type": "string"},
         }
     )
@@ -135,15 +139,17 @@ def _not_null(form: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in alternatives[0].items() if name not in ("title", "default")}
 
 
-def encode(username: str, quota: UserQuota, report: UsageReport) -> dict[str, Any]:
+def encode(usage: Usage) -> dict[str, Any]:
+    report = usage.report
     return {
         "error": None,
-        "username": username,
+        "username": usage.username,
         "from": str(report.first),
         "to": str(report.last),
-        "quota": asdict(quota),
+        "quota": usage.quota and asdict(usage.quota),
         "total": _encoded(report.total),
         "days": [{"day": str(figures.day)} | _encoded(figures) for figures in report.days],
+        "users": None if usage.users is None else [asdict(user) for user in usage.users],
     }
 
 

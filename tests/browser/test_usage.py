@@ -49,6 +49,21 @@ def test_what_was_used_is_shown(reader: Readers, busy_bee: Caller) -> None:
     expect(page.locator("#requests .day")).to_have_count(7)
 
 
+def test_an_administrator_sees_everybody(reader: Readers, server: Server, busy_bee: Caller) -> None:
+    boss = Caller("boss", server.flask("users", "add", "boss", "--admin").split()[-1])
+    page = reader().open(boss, path="/usage.html")
+    expect(page.locator("#users-table tbody tr", has_text="bee")).to_contain_text("7 of 10")
+    page.locator("#whose").select_option("bee")
+    expect(page.locator("#tiles dd").nth(4)).to_have_text("7of 10")
+    page.locator("#whose").select_option("everybody")
+    expect(page.locator("#tiles dd")).to_have_count(4)
+    check(page)
+    page.goto("about:blank")
+    page = reader().open(busy_bee, path="/usage.html")
+    expect(page.locator("#usage")).to_be_visible()
+    expect(page.locator("#users")).to_be_hidden()
+
+
 def test_who_is_not_signed_in_is_asked(reader: Readers, busy_bee: Caller) -> None:
     page = reader().open(path="/usage.html")
     expect(page.locator("#signed-out")).to_be_visible()

@@ -36,6 +36,11 @@ def test_both_have_the_same_examples() -> None:
     assert indented.findall(prose(ENGLISH)) == indented.findall(prose(CHINESE))
 
 
+def test_both_have_the_same_commands() -> None:
+    command = re.compile(r"`((?:users|sign|read|usage|models|db|doctor)\b[^`]*)`")
+    assert sorted(command.findall(ENGLISH)) == sorted(command.findall(CHINESE))
+
+
 def test_both_have_the_same_figures_of_speed() -> None:
     """Measured once, so they may not differ."""
     start = r"\| p50.*"

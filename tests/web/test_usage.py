@@ -144,3 +144,27 @@ def test_wrong_signatures_are_counted_by_address(make_service: Callable[..., Ser
         for _ in range(3)
     ]
     assert [answer.status_code for answer in answers] == [401, 401, 429] or answers[1].status_code == 429
+
+
+def test_an_administrator_may_ask_for_everybody(private: Service, alice: Caller) -> None:
+    admin = private.caller(admin=True)
+    whole = get(private, query(admin, of="*")).get_json()
+    assert (whole["username"], whole["quota"]) == (None, None)
+    assert whole["total"]["requests"] >= 3
+    [hers] = [user for user in whole["users"] if user["username"] == alice.username]
+    assert (hers["requests"], hers["pictures"], hers["quota"]["remaining"]) == (2, 1, 9)
+    one = get(private, query(admin, of=alice.username)).get_json()
+    assert (one["username"], one["total"]["requests"]) == (alice.username, 2)
+    assert get(private, query(admin, of="nobody")).get_json()["field"] == "of"
+    private.services.store.users.set_admin(admin.username, False)
+    assert get(private, query(admin, of="*")).get_json()["field"] == "of"
+
+
+@pytest.mark.parametrize("of", ["*", "nobody", "{admin}"])
+def test_nobody_else_learns_of_others(private: Service, alice: Caller, of: str) -> None:
+    """Nor by the answer whether there is such a user."""
+    admin = private.caller(admin=True)
+    answer = get(private, query(alice, of=of.format(admin=admin.username)))
+    assert (answer.status_code, answer.get_json()["field"]) == (400, "of")
+    own = get(private, query(alice, of=alice.username)).get_json()
+    assert (own["username"], own["users"]) == (alice.username, None)

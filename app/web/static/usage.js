@@ -8,6 +8,7 @@ import { number, tip, word } from "./words.js";
 const DAY_MS = 86_400_000;
 const OURS = [5, 17, 18]; // status codes that are the service's fault
 const GOOD = 6;
+const EVERYBODY = "*";
 let shown = null; // the answer that is drawn
 
 /** Every day of the span, those without requests too, as the answer has them. */
@@ -40,18 +41,36 @@ function tile(term, value, small) {
   return detail;
 }
 
+/** What an administrator sees besides: everybody, and whose figures to show. */
+function drawUsers({ users, username }) {
+  $("users").hidden = !users;
+  $("whose-part").hidden = !users;
+  if (!users) return;
+  const names = users.map((user) => user.username).sort();
+  const choices = [[EVERYBODY, word("usage_everybody")], ...names.map((name) => [name, name])];
+  $("whose").replaceChildren(...choices.map(([value, text]) => new Option(text, value, false, value === (username ?? EVERYBODY))));
+  const head = [word("user_name"), word("usage_total"), word("usage_pictures"), word("usage_characters"), word("quota_left")];
+  const rows = users.map(({ username: name, enabled, requests, pictures, characters, quota }) => {
+    const left = quota.limit === null ? word("unlimited") : `${number(quota.remaining)} ${quotaOf(quota)}`;
+    return [enabled ? name : word("usage_disabled", { name }), ...[requests, pictures, characters].map((value) => number(value)), left];
+  });
+  fill($("users-table"), head, rows);
+}
+
+const quotaOf = ({ period, limit }) => word(`usage_quota_${period}`, { limit: number(limit) });
+
 function drawTiles({ total, quota }) {
   $("tiles").replaceChildren();
   tile(word("usage_total"), number(total.requests), codes(total.by_code));
   tile(word("usage_pictures"), number(total.pictures));
   tile(word("usage_characters"), number(total.characters));
   tile("p50 · p95", `${milliseconds(total.p50_ms)} · ${milliseconds(total.p95_ms)}`);
+  if (!quota) return;
   if (quota.limit === null) {
     tile(word("quota_left"), word("unlimited"), word("usage_used", { used: number(quota.used) }));
     return;
   }
-  const of = word(`usage_quota_${quota.period}`, { limit: number(quota.limit) });
-  const meter = tile(word("quota_left"), number(quota.remaining), of).appendChild(document.createElement("meter"));
+  const meter = tile(word("quota_left"), number(quota.remaining), quotaOf(quota)).appendChild(document.createElement("meter"));
   Object.assign(meter, { max: quota.limit || 1, value: quota.remaining, low: quota.limit / 10, ariaLabel: word("quota_left") });
 }
 
@@ -72,30 +91,37 @@ function drawCharts(days) {
   }
 }
 
-function drawTable(days) {
+function fill(table, titles, rows) {
   const row = (section, cells, tag) => {
     const made = section.appendChild(document.createElement("tr"));
     for (const cell of cells) made.appendChild(document.createElement(tag)).textContent = cell;
   };
   const [head, body] = ["thead", "tbody"].map((name) => document.createElement(name));
-  row(head, [word("usage_day"), word("usage_total"), word("usage_pictures"), word("usage_characters"), "p50", "p95", word("usage_codes")], "th");
-  for (const figures of days.filter(({ requests }) => requests).reverse()) {
+  row(head, titles, "th");
+  for (const cells of rows) row(body, cells, "td");
+  table.replaceChildren(head, body);
+}
+
+function drawTable(days) {
+  const titles = [word("usage_day"), word("usage_total"), word("usage_pictures"), word("usage_characters"), "p50", "p95", word("usage_codes")];
+  const rows = days.filter(({ requests }) => requests).reverse().map((figures) => {
     const { day, requests, pictures, characters, p50_ms, p95_ms, by_code } = figures;
-    row(body, [day, number(requests), number(pictures), number(characters), milliseconds(p50_ms), milliseconds(p95_ms), codes(by_code)], "td");
-  }
-  $("table").replaceChildren(head, body);
+    return [day, number(requests), number(pictures), number(characters), milliseconds(p50_ms), milliseconds(p95_ms), codes(by_code)];
+  });
+  fill($("table"), titles, rows);
 }
 
 function draw() {
   $("usage").hidden = !shown;
   if (!shown) return;
   const days = everyDay(shown);
+  drawUsers(shown);
   drawTiles(shown);
   drawCharts(days);
   drawTable(days);
 }
 
-async function load() {
+async function load({ of }) {
   const caller = account();
   $("signed-out").hidden = Boolean(caller);
   $("usage-problem").hidden = true;
@@ -104,7 +130,7 @@ async function load() {
     try {
       const today = Date.now();
       const [from, to] = [today - ($("days").value - 1) * DAY_MS, today].map((at) => new Date(at).toISOString().slice(0, 10));
-      const { body } = await ask("/usage", caller, { from, to });
+      const { body } = await ask("/usage", caller, { from, to, ...(of && { of }) });
       if (body.error) complain(tip(body.error, body.tips));
       else shown = body;
     } catch (error) {
@@ -120,9 +146,11 @@ function complain(text) {
 }
 
 startPage();
-$("days").onchange = load;
+const chosen = () => load({ of: $("whose-part").hidden ? null : $("whose").value });
+$("days").onchange = chosen;
+$("whose").onchange = chosen;
 $("sign-in-here").onclick = askAccount;
-document.addEventListener("account", load);
+document.addEventListener("account", () => load({}));
 document.addEventListener("language", draw);
 window.addEventListener("resize", draw);
-load();
+load({});
