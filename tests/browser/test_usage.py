@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from config.settings import ROOT, load_tips
 from tests.browser.conftest import Reader
-from tests.browser.test_for_everybody import LOOKS, check
+from tests.browser.test_for_everybody import BRIEFLY, LOOKS, check
 from tests.process.conftest import Server
 from tests.signing import Caller
 
@@ -80,7 +80,7 @@ def test_a_wrong_secret_is_told(reader: Readers, busy_bee: Caller) -> None:
     expect(page.locator("#usage-problem")).to_have_text(load_tips()["sign_wrong"]["zh"])
 
 
-@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("look", BRIEFLY)
 def test_the_usage_page_is_good_for_everybody(reader: Readers, busy_bee: Caller, look: str) -> None:
     somebody = reader(**LOOKS[look])
     page = somebody.open(path="/usage.html")

@@ -64,7 +64,7 @@ function drawTiles({ total, quota }) {
   tile(word("usage_total"), number(total.requests), codes(total.by_code));
   tile(word("usage_pictures"), number(total.pictures));
   tile(word("usage_characters"), number(total.characters));
-  tile("p50 · p95", `${milliseconds(total.p50_ms)} · ${milliseconds(total.p95_ms)}`);
+  tile(word("usage_time"), milliseconds(total.p50_ms), word("usage_p95", { time: milliseconds(total.p95_ms) }));
   if (!quota) return;
   if (quota.limit === null) {
     tile(word("quota_left"), word("unlimited"), word("usage_used", { used: number(quota.used) }));
