@@ -79,6 +79,7 @@ def request_fields(limits: RequestLimits, words: Sentences) -> Json:
         "picture_url": {"format": "uri", "pattern": "^https?://", "maxLength": MAX_URL_BYTES},
         "picture_base64": {
             "contentEncoding": "base64",
+            "minLength": 4,
             "pattern": _BASE64,
             "minLength": 4,
             "maxLength": limits.max_body_bytes,
