@@ -81,7 +81,6 @@ def request_fields(limits: RequestLimits, words: Sentences) -> Json:
             "contentEncoding": "base64",
             "minLength": 4,
             "pattern": _BASE64,
-            "minLength": 4,
             "maxLength": limits.max_body_bytes,
         },
         "sign_method": {"default": "hmac-sha256"},
