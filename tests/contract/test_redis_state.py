@@ -503,6 +503,70 @@ def test_a_user_read_before_a_change_is_not_kept_after_it(redis_store: RedisStor
     assert redis_store.link.ask("HGET", "ocr:accounts", "alice") is None
 
 
+@pytest.mark.parametrize(
+    "text", ["", "no JSON", "[]", "{}", '{"read_at": 0, "account": {"secrets": []}}', '{"read_at": null}']
+)
+def test_a_user_in_the_words_of_another_release_is_read_anew(redis_store: RedisStore, text: str) -> None:
+    secret = redis_store.sql.users.add("alice")
+    redis_store.link.ask("HSET", "ocr:accounts", "alice", text)
+    account = redis_store.accounts.find("alice")
+    assert account is not None
+    assert account.secrets == (secret,)
+
+
+def test_unknown_names_leave_a_silent_database_alone(
+    redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis_store.sql.users.add("alice")
+    assert redis_store.accounts.find("alice")
+    clock = redis_store.accounts._clock = FakeClock(time.time())
+    asked = []
+
+    def silent(username: str) -> None:
+        asked.append(username)
+        raise DependencyUnavailable("silent")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(redis_store.sql, "sealed", silent)
+        for number in range(20):
+            with pytest.raises(DependencyUnavailable) as refused:
+                redis_store.accounts.find(f"nobody-{number}")
+        assert asked == ["nobody-0"]
+        assert refused.value.retry_after == 5
+        assert redis_store.accounts.find("alice")  # whom Redis knows
+        clock.advance(5)
+        for number in range(20):
+            with pytest.raises(DependencyUnavailable):
+                redis_store.accounts.find(f"nobody-{number}")
+        assert len(asked) == 2
+    clock.advance(5)
+    assert redis_store.accounts.find("nobody") is None
+
+
+def test_unknown_names_are_kept_for_a_moment_and_not_without_end(
+    redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.state.cached_accounts.KEPT_IN_PROCESS", 3)
+    clock = redis_store.accounts._clock = FakeClock(time.time())
+    asked, sealed = [], redis_store.sql.sealed
+
+    def counted(username: str) -> object:
+        asked.append(username)
+        return sealed(username)
+
+    monkeypatch.setattr(redis_store.sql, "sealed", counted)
+    for _ in range(5):
+        assert redis_store.accounts.find("alice") is None
+    assert asked == ["alice"]
+    for number in range(9):
+        redis_store.accounts.find(f"nobody-{number}")
+    assert len(redis_store.accounts._unknown) == 3
+
+    redis_store.sql.users.add("alice")
+    clock.advance(0.5)
+    assert redis_store.accounts.find("alice")
+
+
 def test_dead_letters_are_put_back_once_the_reason_is_gone(redis_store: RedisStore) -> None:
     redis_store.sql.users.add("alice", quota_limit=3)
     admit(redis_store)
