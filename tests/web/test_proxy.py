@@ -67,10 +67,10 @@ def test_an_id_of_another_form_is_replaced(proxied: Service, odd: str) -> None:
     assert len(answer.headers["X-Request-ID"]) == 32
 
 
-def test_the_same_id_and_body_again_is_our_own_retry(proxied: Service) -> None:
-    """Nginx sends a request again when the worker that had it died."""
+def test_the_same_id_and_body_again_is_no_retry_once_it_was_answered(proxied: Service) -> None:
+    """Nginx sends a request again when the worker that had it died: that one has no answer yet."""
     body = proxied.caller().body(picture_url="http://127.0.0.1/a.png")
     environ = {"headers": FORWARDED, "environ_base": {"REMOTE_ADDR": NGINX}}
     first, second = (proxied.post(body, **environ).get_json()["error"] for _ in range(2))
-    assert (first, second) == ("picture_url_not_allowed", "picture_url_not_allowed")
+    assert (first, second) == ("picture_url_not_allowed", "nonce_replayed")
     assert proxied.post(body).get_json()["error"] == "nonce_replayed"
