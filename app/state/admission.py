@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import NonceReplayed, QuotaExhausted, UserDisabled
 from app.model import Account, OcrRequest
-from app.state.quota import period_end
+from app.state.quota import period_left_s
 from app.state.tables import nonces, usage_records, users
 
 
@@ -21,6 +20,13 @@ def locked_user(connection: Connection, account: Account) -> Row[Any]:
     if user is None or not user.enabled:
         raise UserDisabled(account.username)
     return user
+
+
+def lock_user(connection: Connection, user_id: int | ScalarSelect[int]) -> None:
+    """For those who are about to lock its records: all writers lock the user first, so that no two of them
+    wait for each other on MySQL. There may be no such user any more.
+    """
+    connection.execute(select(users.c.id).where(users.c.id == user_id).with_for_update())
 
 
 def spend_nonce(connection: Connection, user_id: int, request: OcrRequest, now: int, until: int) -> bool:
@@ -46,8 +52,7 @@ def _runs(connection: Connection, request_id: str) -> bool:
 def require_quota(user: Row[Any], used: int, now: int) -> None:
     """used: with the request that asks. Raises QuotaExhausted, with the seconds until more is granted."""
     if user.quota_limit is not None and used > user.quota_limit:
-        ends = period_end(user.quota_period, now)
-        raise QuotaExhausted("nothing left", retry_after=ends and math.ceil((ends - now) / 1000))
+        raise QuotaExhausted("nothing left", retry_after=period_left_s(user.quota_period, now))
 
 
 def begin_record(connection: Connection, user_id: int, request: OcrRequest, now: int) -> None:

@@ -5,6 +5,7 @@ A period is a day or a month of UTC, or has no end. The user's row says when the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +35,12 @@ def period_end(period: Period, moment: int) -> int | None:
         return None
     start = period_start(period, moment)
     return period_start(period, start + (DAY_MS if period == "day" else 31 * DAY_MS))
+
+
+def period_left_s(period: Period, moment: int) -> int | None:
+    """Whole seconds from this moment until it has begun, or None."""
+    ends = period_end(period, moment)
+    return None if ends is None else math.ceil((ends - moment) / 1000)
 
 
 def counted(user: Row[Any], moment: int) -> tuple[int, int]:

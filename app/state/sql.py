@@ -20,7 +20,7 @@ from app.errors import OcrFailed
 from app.model import Account, KeepText, OcrRequest, Quota, UsageRecord, UsageReport, UserUsage
 from app.ports import Clock
 from app.state import schema
-from app.state.admission import begin_record, locked_user, purge_nonces, require_quota, spend_nonce
+from app.state.admission import begin_record, lock_user, locked_user, purge_nonces, require_quota, spend_nonce
 from app.state.database import Database
 from app.state.quota import charge, counted
 from app.state.rate import Rate
@@ -176,6 +176,7 @@ class SqlStore:
         """
         this = usage_records.c.request_id == record.request_id
         with self.database.write() as connection:
+            lock_user(connection, select(usage_records.c.user_id).where(this).scalar_subquery())
             begun = connection.execute(select(usage_records).where(this).with_for_update()).one_or_none()
             if begun is None:
                 raise LookupError(f"no usage record was begun for {record.request_id}")
@@ -226,6 +227,7 @@ class SqlStore:
         closed = 0
         for user_id in losers:
             with self.database.write() as connection:
+                lock_user(connection, user_id)
                 closed += self._close_lost(connection, user_id, now)
         while True:
             with self.database.write() as connection:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from app.model import RECOGNISED, UsageRecord
 from app.state.sql import SqlStore
 from tests.contract.conftest import MakeStore
 from tests.contract.state import id_of, ocr_request, used
+from tests.fakes import FakeClock
 from tests.servers import MySqlServer
 
 ROOT = Path(__file__).parents[2]
@@ -127,6 +129,30 @@ def test_users_do_not_wait_for_each_other(store: SqlStore, make_store: MakeStore
         impatient.admit(bob, ocr_request("of bob"), nonce_ttl_s=-1)
         impatient.admit(bob, ocr_request("of bob, too"), nonce_ttl_s=60)  # forgets the one above
         impatient.finish(UsageRecord(id_of("of bob"), "bob", RECOGNISED))
+
+
+@pytest.mark.parametrize("ending", ["finish", "sweep"])
+def test_an_end_and_an_admission_do_not_wait_for_each_other(
+    store: SqlStore, make_store: MakeStore, clock: FakeClock, ending: str
+) -> None:
+    """Both lock the user first, and then records; the other way around they would deadlock."""
+    store.users.add("alice")
+    admit(store, "nonce-0001")
+    clock.advance(1000)
+    other = make_store()
+    end = {
+        "finish": lambda: other.finish(UsageRecord(id_of("nonce-0001"), "alice", 14)),
+        "sweep": other.sweep,
+    }[ending]
+    with ThreadPoolExecutor(1) as pool:
+        with store.database.write() as connection:
+            connection.exec_driver_sql("SELECT * FROM users FOR UPDATE")
+            ended = pool.submit(end)
+            time.sleep(1)  # it waits for the user now, or holds the record already
+            connection.exec_driver_sql("SET SESSION innodb_lock_wait_timeout = 1")
+            connection.exec_driver_sql("SELECT * FROM usage_records FOR UPDATE")
+        ended.result(30)
+    assert used(store) == 0
 
 
 def test_admissions_and_ends_at_once_neither_fail_nor_lose_count(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from app.model import Period
-from app.state.quota import period_end, period_start
+from app.state.quota import period_end, period_left_s, period_start
 
 
 def ms(text: str) -> int:
@@ -32,3 +32,14 @@ def test_a_period_is_one_of_utc(period: Period, moment: str, start: str, end: st
 
 def test_none_has_neither_begin_nor_end() -> None:
     assert (period_start("none", ms("2026-02-28")), period_end("none", ms("2026-02-28"))) == (0, None)
+
+
+def test_the_seconds_until_more_is_granted_are_whole_and_never_too_few() -> None:
+    midnight = ms("2026-03-01")
+    assert [period_left_s("day", midnight - left) for left in (1, 1000, 1001, 86_400_000)] == [
+        1,
+        1,
+        2,
+        86_400,
+    ]
+    assert period_left_s("none", midnight) is None
