@@ -42,11 +42,15 @@ _NOBODY = ("a secret that nobody has", "and another, since a user may have two")
 
 @dataclass(frozen=True, slots=True)
 class SignaturePolicy:
-    """How far a timestamp may lie from our clock, and how long a nonce without timestamp is kept."""
+    """How far a timestamp may lie from our clock, and how long a nonce without timestamp is kept.
+
+    longest_request_s: longer than any request may take.
+    """
 
     max_age_s: int
     max_ahead_s: int
     legacy_nonce_days: int
+    longest_request_s: float
 
 
 def require_caller(fields: Mapping[str, object]) -> None:
@@ -81,13 +85,14 @@ def authenticate(request: OcrRequest, accounts: Accounts, *, now: float, policy:
 
 
 def nonce_ttl_s(request: OcrRequest, *, now: float, policy: SignaturePolicy) -> float:
-    """How long this nonce must be remembered: until its timestamp has expired, and a second more.
+    """How long this nonce must be remembered: until its timestamp has expired, and as long as a request may
+    take: one whose timestamp was good when it came may ask for its nonce only at its end.
 
     A fixed time would let a body dated ahead be replayed after its nonce was forgotten.
     """
     if request.timestamp is None or request.legacy:
         return policy.legacy_nonce_days * 86_400
-    return request.timestamp + policy.max_age_s - now + 1
+    return request.timestamp + policy.max_age_s - now + policy.longest_request_s
 
 
 def sign(secret: str, fields: Mapping[str, str]) -> str:

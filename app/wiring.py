@@ -25,7 +25,7 @@ from app.state.failures import FailureLimit
 from app.state.sql import SqlStore
 from app.suspects import Suspects
 from app.usage import UsageService
-from app.wiring_state import StateParts, build_state
+from app.wiring_state import StateParts, build_state, longest_request_s
 from config.settings import EngineSettings, Settings
 
 # samples.draw.numbered(2468), and its text.
@@ -128,7 +128,10 @@ def build_services(settings: Settings) -> Services:
         settings.auth.failures_file, per_minute=settings.auth.failures_per_minute, clock=clock
     )
     policy = SignaturePolicy(
-        settings.auth.max_age_s, settings.auth.max_ahead_s, settings.auth.legacy_nonce_days
+        settings.auth.max_age_s,
+        settings.auth.max_ahead_s,
+        settings.auth.legacy_nonce_days,
+        longest_request_s(settings),
     )
     ocr = OcrService(
         accounts=state.accounts,

@@ -82,7 +82,7 @@ def build_state(settings: Settings, clock: Clock, *, failed: Callable[[], None])
         key_file=settings.state.key_file,
         rate_per_minute=settings.auth.rate_per_minute,
         rate_burst=settings.auth.rate_burst,
-        abandoned_after_s=_abandoned_after_s(settings),
+        abandoned_after_s=longest_request_s(settings),
         keep_text=settings.usage.keep_text,
         clock=clock,
         changed=partial(forget, link) if link else lambda username: None,
@@ -116,7 +116,7 @@ def build_mover(settings: Settings, state: StateParts) -> Mover | None:
         clock=state.clock,
         name=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
         claim_after_s=settings.state.claim_after_s,
-        abandoned_after_s=_abandoned_after_s(settings),
+        abandoned_after_s=longest_request_s(settings),
     )
 
 
@@ -149,6 +149,6 @@ def _build_redis(settings: Settings, link: RedisLink, store: SqlStore, clock: Cl
     return RedisParts(link, spool, CachedAccounts(link, store, clock), state)
 
 
-def _abandoned_after_s(settings: Settings) -> float:
-    """Longer than any request may take."""
+def longest_request_s(settings: Settings) -> float:
+    """Longer than any may take, from its body on to its admission, and on to its end."""
     return settings.limits.max_timeout_ms / 1000 + settings.engine.read_limit_s

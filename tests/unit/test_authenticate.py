@@ -29,7 +29,7 @@ from app.model import Account, OcrRequest
 from tests.fakes import FakeAccounts
 
 NOW = 1_800_000_000
-POLICY = SignaturePolicy(max_age_s=300, max_ahead_s=60, legacy_nonce_days=30)
+POLICY = SignaturePolicy(max_age_s=300, max_ahead_s=60, legacy_nonce_days=30, longest_request_s=120)
 ALICE = Account(1, "alice", ("new secret", "old secret"))
 LEGACY = Account(2, "legacy", ("their secret",), allow_legacy_sign=True)
 ACCOUNTS = FakeAccounts(ALICE, LEGACY, Account(3, "gone", ("a secret",), enabled=False))
@@ -179,8 +179,8 @@ def test_the_original_scheme_is_for_users_who_may() -> None:
 
 def test_a_nonce_is_remembered_until_its_timestamp_expires() -> None:
     """Dated ahead, a body stays good for longer than the age limit: so must its nonce."""
-    assert nonce_ttl_s(request(timestamp=NOW + 60), now=NOW, policy=POLICY) == 361
-    assert nonce_ttl_s(request(timestamp=NOW - 300), now=NOW, policy=POLICY) == 1
+    assert nonce_ttl_s(request(timestamp=NOW + 60), now=NOW, policy=POLICY) == 480
+    assert nonce_ttl_s(request(timestamp=NOW - 300), now=NOW, policy=POLICY) == 120
     assert nonce_ttl_s(legacy_request(), now=NOW, policy=POLICY) == 30 * 86_400
 
 

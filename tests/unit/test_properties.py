@@ -24,7 +24,7 @@ from app.web.multipart import check_parts
 from tests.fakes import FakeAccounts
 
 NOW = 1_800_000_000
-POLICY = SignaturePolicy(max_age_s=300, max_ahead_s=60, legacy_nonce_days=30)
+POLICY = SignaturePolicy(max_age_s=300, max_ahead_s=60, legacy_nonce_days=30, longest_request_s=120)
 ALICE = Account(1, "alice", ("the secret",))
 
 characters = st.characters(exclude_categories=["Cs"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,7 @@ from app.model import Account, Line, OcrRequest, Page, PictureInfo, Reading, Rea
 from app.offload import Inline
 from app.ports import Offload
 from app.service import OcrService
+from tests.contract.state import sql_store
 from tests.fakes import FakeAccounts, FakeAdmission, FakeClock, FakeFailures, FakeUsageLog
 
 SECRET = "the secret of alice"
@@ -80,7 +82,7 @@ class Story:
             fetcher=self.fetcher,
             offload=Inline(lambda: self._read, clock=self.clock),
             clock=self.clock,
-            policy=SignaturePolicy(300, 60, 30),
+            policy=SignaturePolicy(300, 60, 30, 120),
         )
 
     def _read(self, data: bytes, options: ReadOptions) -> Reading:
@@ -143,6 +145,33 @@ def test_a_stranger_costs_nothing_but_the_signature() -> None:
     with pytest.raises(SignWrong):
         story.service.handle(replace(story.request(), sign="0" * 64))
     assert not (story.admission.nonces or story.fetcher.asked or story.usage.records)
+
+
+class SlowAccounts(FakeAccounts):
+    """The store takes a while to say who somebody is."""
+
+    def __init__(self, story: Story, seconds: float) -> None:
+        super().__init__(*story.service.accounts.by_name.values())  # type: ignore[attr-defined]
+        self.clock, self.seconds = story.clock, seconds
+
+    def find(self, username: str) -> Account | None:
+        self.clock.advance(self.seconds)
+        return super().find(username)
+
+
+def test_a_nonce_is_remembered_for_a_request_that_came_in_time_and_is_slow(tmp_path: Path) -> None:
+    story = Story()
+    store = sql_store(tmp_path, story.clock, database_url=f"sqlite:///{tmp_path}/ocr.sqlite")
+    store.create()
+    store.users.add("alice")
+    service = replace(story.service, admission=store, usage=store)
+    request = story.request()
+    service.handle(request)
+    story.clock.advance(300)  # as old as it may be
+    late = replace(service, accounts=SlowAccounts(story, 60))
+    with pytest.raises(NonceReplayed):
+        late.handle(replace(request, request_id="b" * 32, deadline=story.clock.monotonic() + 90))
+    store.close()
 
 
 def test_wrong_signatures_count_against_their_address_and_other_failures_do_not() -> None:
