@@ -30,6 +30,7 @@ _os.environ.setdefault("GEVENT_RESOLVER", "ares")
 # A TIFF may hold progressive JPEGs, whose scans no header of its own tells.
 _os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", "20")
 _metrics = _Path(_os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_home / "var" / "metrics")))
+_exits = _metrics / "worker-exits"
 
 bind = _os.environ.get("OCR_BIND", "127.0.0.1:8081")
 worker_class = "gevent"
@@ -67,6 +68,15 @@ def on_starting(server):
     """Counters begin anew with the master, not with each worker."""
     for old in _metrics.glob("*.db"):
         old.unlink()
+    _exits.write_bytes(b"")
+
+
+def child_exit(server, worker):
+    """What a worker has counted stays in the sums, what it measured ends with it. For app/exposition.py."""
+    with _exits.open("ab") as exits:
+        exits.write(b".")
+    for gauge in _metrics.glob(f"gauge_live*_{worker.pid}.db"):
+        gauge.unlink()
 
 
 def post_worker_init(worker):

@@ -47,14 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(
         usage.blueprint(services.usage, clock=services.clock, max_days=settings.usage.max_report_days)
     )
-    app.register_blueprint(
-        status.blueprint(
-            ping_store=services.state.ping,
-            backlog=services.state.backlog,
-            offload=services.offload,
-            metrics=services.metrics,
-        )
-    )
+    app.register_blueprint(status.blueprint(ping_store=services.state.ping, offload=services.offload))
     files = assets.Assets.load()
     app.register_blueprint(assets.blueprint(files))
     known = settings.limits.model_dump() | {"max_side_limit": settings.engine.max_side_limit}

@@ -1,34 +1,22 @@
-"""What an operator sees: one JSON line a request, and Prometheus metrics."""
+"""What an operator sees: one JSON line a request, and what Prometheus is to count."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 import time
-from collections.abc import Mapping
+from dataclasses import asdict
 from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from app.model import Elapsed
+from app.model import OcrAnswer
 
 log = logging.getLogger("ocr")
 
-STAGES = ("queue", "fetch", "decode", "ocr", "total")
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-
-
-GAUGES = {
-    "stream_records": "Usage records in Redis that are not in the database yet.",
-    "stream_lag_seconds": "Age of the oldest of them.",
-    "dead_letters": "Records that the database refuses: see `flask usage dead`.",
-    "open_requests": "Requests that were admitted and have not ended.",
-    "spool_records": "Records on this machine's disk that Redis has not taken yet.",
-}
 
 
 class JsonLines(logging.Formatter):
@@ -68,44 +56,49 @@ def configure_logging(file: str, level: str) -> None:
 
 
 class Metrics:
-    """Requests by code and the time of each stage, over all workers where gunicorn.py set the folder."""
+    """What a worker counts. app/exposition.py shows the sums over all workers."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        registry = CollectorRegistry()
         self._requests = Counter(
-            "ocr_requests", "Answers of POST /ocr by status_code.", ["status_code"], registry=self._registry
+            "ocr_requests", "Answers of POST /ocr by status_code.", ["status_code"], registry=registry
         )
         self._faults = Counter(
-            "ocr_store_faults", "Calls to a store that failed.", ["store"], registry=self._registry
+            "ocr_store_faults", "Calls to a store that failed.", ["store"], registry=registry
         )
         self._stages = Histogram(
             "ocr_stage_seconds",
             "Time a recognised picture spent in each stage.",
             ["stage"],
             buckets=BUCKETS,
-            registry=self._registry,
+            registry=registry,
+        )
+        self._pictures = Counter(
+            "ocr_pictures", "Pictures that were recognised, by format.", ["format"], registry=registry
+        )
+        self._lines = Counter("ocr_lines", "Lines of text found in them.", registry=registry)
+        self._queue = Gauge(
+            "ocr_queue_length",
+            "Requests that wait for an engine, have their picture fetched, or are being read.",
+            multiprocess_mode="livesum",
+            registry=registry,
         )
 
-    def answered(self, status_code: int | None, elapsed: Elapsed | None) -> None:
-        self._requests.labels(str(status_code)).inc()
-        if elapsed is not None:
-            for stage in STAGES:
-                self._stages.labels(stage).observe(getattr(elapsed, stage) / 1000)
+    def queued(self, length: int) -> None:
+        """How many requests this worker has admitted and not yet done with."""
+        self._queue.set(length)
 
     def store_failed(self, store: str) -> None:
         self._faults.labels(store).inc()
 
-    def exposition(self, now: Mapping[str, float]) -> bytes:
-        """All metrics in Prometheus's text format. now: what is measured when asked, by GAUGES' names."""
-        registry = self._registry
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            registry = CollectorRegistry()
-            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        return generate_latest(registry) + _gauges(now)
-
-
-def _gauges(values: Mapping[str, float]) -> bytes:
-    registry = CollectorRegistry()
-    for name, value in values.items():
-        Gauge(f"ocr_{name}", GAUGES[name], registry=registry).set(value)
-    return generate_latest(registry)
+    def answered(self, status_code: int | None, answer: OcrAnswer | None) -> None:
+        self._requests.labels(str(status_code)).inc()
+        if answer is None:
+            return
+        page, picture = answer.reading.page, answer.reading.picture
+        parts = {"detection": page.detection_ms, "recognition": page.recognition_ms}
+        for stage, spent_ms in (asdict(answer.elapsed) | parts).items():
+            if spent_ms is not None:
+                self._stages.labels(stage).observe(spent_ms / 1000)
+        self._pictures.labels(picture.format).inc()
+        self._lines.inc(len(page.lines))

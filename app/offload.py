@@ -95,6 +95,7 @@ class NativeThreads:
     queue_wait_s: the longest wait for a thread. read_limit_s: a read that takes longer cannot be stopped, so
     its caller is answered, and no new work is taken. max_worker_mb: the size that this process may have after
     a read, 0 for any; a larger one goes on until it is replaced. replace_worker(why) asks for that, once.
+    watch_queue(length) is told how many places are taken, whenever that changes.
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class NativeThreads:
         max_worker_mb: int,
         clock: Clock,
         replace_worker: Callable[[str], None],
+        watch_queue: Callable[[int], None],
     ) -> None:
         self._build = build
         self._threads = threads
@@ -115,6 +117,7 @@ class NativeThreads:
         self._max_worker_mb = max_worker_mb
         self._clock = clock
         self._replace_worker = replace_worker
+        self._watch_queue = watch_queue
         self._pool = ThreadPool(threads)
         self._free = BoundedSemaphore(threads)
         self._places: set[NativePlace] = set()
@@ -158,9 +161,11 @@ class NativeThreads:
 
     def enter(self, place: NativePlace) -> None:
         self._places.add(place)
+        self._watch_queue(len(self._places))
 
     def leave(self, place: NativePlace) -> None:
         self._places.discard(place)
+        self._watch_queue(len(self._places))
 
     def read(self, place: NativePlace, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
         arrived, deadline = self._clock.monotonic(), place.deadline

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from app.authenticate import SignaturePolicy
 from app.errors import DependencyUnavailable
+from app.exposition import Exposition
 from app.memory import map_large_blocks
 from app.observe import Metrics, configure_logging, log
 from app.offload import Inline, NativeThreads, under_gevent
@@ -74,6 +75,9 @@ class Services:
         map_large_blocks()
         self._watch_for_crashes()
         self.offload.start()
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            counters = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+            Exposition(self.settings.metrics.bind, counters, self.state.backlog, log).start()
 
     def _await_store(self) -> None:
         """A worker that starts while somebody else holds the database must not take the whole server down.
@@ -109,8 +113,9 @@ class Services:
             log.error("a worker has crashed", extra={"fields": {"traceback": traceback}})
 
     def check_guard(self) -> None:
-        """Raise RuntimeError if a picture URL could reach our own listener."""
-        self.fetcher.check_refuses(self.settings.bind)
+        """Raise RuntimeError if a picture URL could reach one of our own listeners."""
+        for bind in (self.settings.bind, self.settings.metrics.bind):
+            self.fetcher.check_refuses(bind)
 
 
 def build_services(settings: Settings) -> Services:
@@ -123,7 +128,7 @@ def build_services(settings: Settings) -> Services:
     )
     suspects = Suspects(settings.engine.crash_dir)
     reader = partial(build_reader, settings, clock, suspects.reading)
-    offload = _build_offload(settings, reader, clock)
+    offload = _build_offload(settings, reader, clock, metrics)
     failures = FailureLimit(
         settings.auth.failures_file, per_minute=settings.auth.failures_per_minute, clock=clock
     )
@@ -201,7 +206,9 @@ def build_engine(settings: EngineSettings) -> Engine:
     )
 
 
-def _build_offload(settings: Settings, reader: Callable[[], Reader], clock: Clock) -> Offload:
+def _build_offload(
+    settings: Settings, reader: Callable[[], Reader], clock: Clock, metrics: Metrics
+) -> Offload:
     if not under_gevent():
         return Inline(reader, clock=clock)
     return NativeThreads(
@@ -214,6 +221,7 @@ def _build_offload(settings: Settings, reader: Callable[[], Reader], clock: Cloc
         max_worker_mb=settings.engine.max_worker_mb,
         clock=clock,
         replace_worker=_replace_this_worker,
+        watch_queue=metrics.queued,
     )
 
 

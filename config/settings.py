@@ -237,6 +237,14 @@ class LogSettings(Group):
     )
 
 
+class MetricsSettings(Group):
+    bind: str = Field(
+        "127.0.0.1:9081",
+        pattern=r"^.+:\d+$",
+        description="where Prometheus finds /metrics, for each instance its own",
+    )
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="OCR_",
@@ -255,6 +263,7 @@ class Settings(BaseSettings):
     state: StateSettings = StateSettings()
     usage: UsageSettings = UsageSettings()
     log: LogSettings = LogSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 @dataclass(frozen=True, slots=True)

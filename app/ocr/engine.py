@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +18,7 @@ from app.ocr.page import page
 from app.ocr.recognize import Recognizer
 from app.ocr.runtimes import Precision, Runtime, open_classifier, open_network
 from app.ocr.second_look import look_again
+from app.ocr.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
     from app.ports import Image
@@ -37,6 +41,7 @@ class PpOcrEngine:
         side_limit: int,
         max_lines: int,
         charset: Charset = "full",
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """cores: how many a read may use. side_limit, charset: where its options name none.
 
@@ -57,18 +62,21 @@ class PpOcrEngine:
             cores=cores,
             kernel_cache=RECOGNITION_KERNELS,
         )
+        self._monotonic = monotonic
         self._charset = charset
         self._recognizers = {charset: self._restricted(charset)}
         self.runtime = self._recognizers[charset].runtime
 
     def read(self, image: Image, options: ReadOptions) -> Page:
-        detect = partial(self._detector.detect, side_limit=options.side_limit)
-        recognize = self._recognizer(options.charset or self._charset).recognize
+        detection, recognition = Stopwatch(self._monotonic), Stopwatch(self._monotonic)
+        detect = detection.timed(partial(self._detector.detect, side_limit=options.side_limit))
+        recognize = recognition.timed(self._recognizer(options.charset or self._charset).recognize)
         if options.orient:
             readings = read_upright(image, detect, recognize)
         else:
             readings = look_again(recognize(image, detect(image)), partial(recognize, image))
-        return page(self.model, readings, options)
+        done = page(self.model, readings, options)
+        return replace(done, detection_ms=detection.ms, recognition_ms=recognition.ms)
 
     def _recognizer(self, charset: Charset) -> Recognizer:
         """Made when it is first asked for. Two threads may both make it then, and either is as good."""

@@ -14,7 +14,7 @@ OLDEST_VERSION = (7, 0)
 
 
 def backlog(link: RedisLink, spool: Spool, clock: Clock) -> dict[str, float]:
-    """By observe.GAUGES' names; without Redis only what lies on the disk."""
+    """By exposition.BACKLOG' names; without Redis only what lies on the disk."""
     found: dict[str, float] = {"spool_records": len(spool)}
     try:
         oldest = link.ask("XRANGE", STREAM, "-", "+", "COUNT", 1)

@@ -8,7 +8,7 @@ from functools import partial
 from flask import Blueprint, Request, Response, g, request
 
 from app.errors import BodyTooLarge, MediaTypeUnsupported
-from app.model import RECOGNISED, Elapsed, Value
+from app.model import RECOGNISED, OcrAnswer, Value
 from app.observe import Metrics, log
 from app.ports import Clock
 from app.service import OcrService
@@ -40,7 +40,7 @@ def blueprint(
         asked = replace(asked, gone=partial(hung_up, request.environ.get("gunicorn.socket")))
         g.username = asked.username
         answer = service.handle(asked)
-        g.outcome, g.elapsed = (RECOGNISED, ""), answer.elapsed
+        g.outcome, g.answer = (RECOGNISED, ""), answer
         response = json_answer(encode_answer(answer, tips=tip(tips, "ok")))
         if answer.quota.remaining is not None:
             response.headers["X-Quota-Remaining"] = str(answer.quota.remaining)
@@ -49,8 +49,8 @@ def blueprint(
     @routes.after_request
     def observed(answer: Response) -> Response:
         status_code, detail = g.outcome
-        elapsed: Elapsed | None = g.get("elapsed")
-        metrics.answered(status_code, elapsed)
+        recognised: OcrAnswer | None = g.get("answer")
+        metrics.answered(status_code, recognised)
         line = {
             "request_id": g.request_id,
             "address": request.remote_addr,
@@ -58,7 +58,7 @@ def blueprint(
             "status_code": status_code,
             "http": answer.status_code,
             "detail": detail or None,
-            "elapsed_ms": elapsed and asdict(elapsed),
+            "elapsed_ms": recognised and asdict(recognised.elapsed),
         }
         log.info("ocr", extra={"fields": {name: value for name, value in line.items() if value is not None}})
         return answer

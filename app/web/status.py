@@ -1,25 +1,18 @@
-"""GET /healthz, /readyz and /metrics: for load balancers and Prometheus."""
+"""GET /healthz and /readyz: for load balancers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from flask import Blueprint, Response
 
 from app.errors import DependencyUnavailable
-from app.observe import Metrics
 from app.ports import Offload
 from app.web.access import callers
 from app.web.errors import json_answer
 
 
-def blueprint(
-    *,
-    ping_store: Callable[[], None],
-    backlog: Callable[[], Mapping[str, float]],
-    offload: Offload,
-    metrics: Metrics,
-) -> Blueprint:
+def blueprint(*, ping_store: Callable[[], None], offload: Offload) -> Blueprint:
     routes = Blueprint("status", __name__)
 
     @routes.get("/healthz")
@@ -38,12 +31,6 @@ def blueprint(
             name: "ok" if good else "unavailable" for name, good in parts.items()
         }
         return json_answer(body, 200 if ready else 503)
-
-    @routes.get("/metrics")
-    @callers("operator")
-    def exposition() -> Response:
-        text = metrics.exposition(backlog())
-        return Response(text, content_type="text/plain; version=0.0.4; charset=utf-8")
 
     return routes
 

@@ -38,12 +38,14 @@ class Instance:
 
     home: Path
     variables: dict[str, str]
+    metrics_port: int = field(default_factory=free_port)
     master: subprocess.Popen[bytes] | None = None
 
     @property
     def env(self) -> dict[str, str]:
         outer = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         own = {"OCR_HOME": str(self.home), "OCR_BIND": f"unix:{self.home}/ocr.sock"}
+        own["OCR_METRICS__BIND"] = f"127.0.0.1:{self.metrics_port}"
         return outer | own | self.variables
 
     def start(self) -> None:

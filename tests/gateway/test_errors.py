@@ -10,7 +10,7 @@ import socket
 import pytest
 import requests
 
-from config.settings import load_tips
+from config.settings import ROOT, load_tips
 from tests.gateway.conftest import Gateway, MakeGateway, await_true
 
 IDENTIFIER = re.compile(r"[0-9a-f]{32}")
@@ -54,7 +54,7 @@ OWN_ERRORS = [
     (get("/readyz/"), 404, None, "not_found", "not_found"),
     (get("//metrics"), 404, None, "not_found", "not_found"),
     (get("/static/../metrics"), 404, None, "not_found", "not_found"),
-    (get("/static/no-such-file.js"), 404, None, "not_found", "not_found"),
+    (get("/static/0123/nothing.js"), 404, None, "not_found", "not_found"),
     (get("/static/../../config/settings.py"), 400, 7, "request_malformed", "request_malformed"),
     (get("/static/%2e%2e/web/ocr.py"), 404, None, "not_found", "not_found"),
     (get("/ocr", method="TRACE"), 405, None, "method_not_allowed", "method_not_allowed"),
@@ -152,3 +152,24 @@ def test_what_is_logged_is_json_with_the_services_own_request_id(gateway: Gatewa
     assert "top-secret" not in gateway.log("nginx-access.log")
     ours = [line for home in gateway.instances for line in home.log("ocr.log").splitlines()]
     assert any(answer.headers["X-Request-ID"] in line for line in ours)
+
+
+def test_the_consoles_files_are_read_from_the_disk_and_kept_for_a_while(gateway: Gateway) -> None:
+    page = requests.get(f"{gateway.url}/", timeout=10)
+    assert page.headers["Content-Type"] == "text/html; charset=utf-8"
+    files = re.findall(r"/static/[0-9a-f]+/[a-z]+\.(?:css|js|svg)", page.text)
+    assert files
+    for path in set(files):
+        answer = requests.get(gateway.url + path, timeout=10)
+        assert answer.content == (ROOT / "app" / "web" / "static" / path.rpartition("/")[2]).read_bytes()
+        assert answer.headers["Cache-Control"] == "max-age=3600"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        again = requests.get(
+            gateway.url + path, headers={"If-None-Match": answer.headers["ETag"]}, timeout=10
+        )
+        assert again.status_code == 304
+    types = {requests.get(gateway.url + path, timeout=10).headers["Content-Type"] for path in files}
+    assert types <= {"text/css; charset=utf-8", "text/javascript; charset=utf-8", "image/svg+xml"}
+    assert not any("/static/" in instance.log("access.log") for instance in gateway.instances)
+    sample = files[0].rpartition("/")[0] + "/sample.png"
+    assert requests.get(gateway.url + sample, timeout=10).headers["Content-Type"] == "image/png"

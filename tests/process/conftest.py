@@ -34,6 +34,10 @@ class Server:
     bind: str
     env: dict[str, str]
 
+    def metrics(self) -> str:
+        """What Prometheus is shown."""
+        return requests.get(f"http://{self.env['OCR_METRICS__BIND']}/metrics", timeout=10).text
+
     @property
     def url(self) -> str:
         return f"http://{self.bind}"
@@ -105,6 +109,7 @@ def start_server(
         bind = f"127.0.0.1:{free_port()}"
         outer = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         env = outer | {"OCR_HOME": str(home), "OCR_BIND": bind, "OCR_ENGINE__MODELS_DIR": str(models_dir)}
+        env["OCR_METRICS__BIND"] = f"127.0.0.1:{free_port()}"
         env |= {name: str(value) for name, value in variables.items()}
         master = subprocess.Popen(COMMAND, cwd=ROOT, env=env)
         server = Server(master, home, bind, env)

@@ -135,13 +135,6 @@ def resident_bytes(pid: int) -> int:
     return pages * resource.getpagesize()
 
 
-def test_metrics_are_those_of_all_requests(server: Server, alice: Caller) -> None:
-    server.post(alice.body(picture=RECEIPT.read_bytes()))
-    exposition = requests.get(f"{server.url}/metrics", timeout=10).text
-    assert 'ocr_requests_total{status_code="6"}' in exposition
-    assert 'ocr_stage_seconds_count{stage="ocr"}' in exposition
-
-
 def test_logs_tell_of_requests_but_no_secrets(server: Server, alice: Caller) -> None:
     body = alice.body(picture_url="https://no-such-host.invalid/a.png?token=top-secret")
     answer = server.post(body)

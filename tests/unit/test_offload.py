@@ -52,6 +52,7 @@ class Bench:
     ) -> None:
         self.reader = SleepyReader()
         self.replaced: list[str] = []
+        self.lengths: list[int] = []
         self.offload = NativeThreads(
             lambda: self.reader,
             threads=threads,
@@ -60,6 +61,7 @@ class Bench:
             max_worker_mb=max_worker_mb,
             clock=CLOCK,
             replace_worker=self.replaced.append,
+            watch_queue=self.lengths.append,
         )
         self.offload.start()
 
@@ -87,6 +89,7 @@ def unstarted(build: Callable[[], SleepyReader]) -> NativeThreads:
         max_worker_mb=0,
         clock=CLOCK,
         replace_worker=lambda why: None,
+        watch_queue=lambda length: None,
     )
 
 
@@ -282,3 +285,8 @@ def test_an_engine_that_cannot_be_built_says_why() -> None:
     offload = unstarted(build)
     with pytest.raises(RuntimeError, match="no models"):
         offload.start()
+
+
+def test_the_length_of_the_queue_is_told_whenever_it_changes(bench: Bench) -> None:
+    assert bench.read_all(b"0.1", b"0.1", b"0.1") == ["0.1"] * 3
+    assert bench.lengths == [1, 2, 3, 2, 1, 0]

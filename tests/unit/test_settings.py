@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from app.exposition import EXITS
 from config.settings import ROOT, Settings, described, unknown_variables
 
 
@@ -20,6 +21,7 @@ def test_gunicorns_copies_are_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_
     loaded = runpy.run_path(str(ROOT / "gunicorn.py"))
     monkeypatch.undo()
     assert loaded["bind"] == Settings().bind
+    assert loaded["_exits"].name == EXITS
     assert loaded["worker_class"] == "gevent"
     assert not loaded["preload_app"]
     assert loaded["graceful_timeout"] > Settings().limits.max_timeout_ms / 1000

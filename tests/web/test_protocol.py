@@ -80,7 +80,6 @@ def test_every_route_says_who_may_call_it(service: Service) -> None:
         "/usage": "signed",
         "/healthz": "anyone",
         "/readyz": "operator",
-        "/metrics": "operator",
         "/": "anyone",
         "/docs": "anyone",
         "/usage.html": "anyone",

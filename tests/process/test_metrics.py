@@ -1,0 +1,166 @@
+"""Metrics over several workers and their ends, and the files that name them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from config.settings import ROOT
+from tests.process.conftest import Server
+from tests.process.test_faults import await_true
+from tests.process.test_serving import patiently, png
+from tests.signing import Caller
+
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+DASHBOARD = ROOT / "deploy" / "grafana" / "ocr.json"
+NAME = re.compile(r"\bocr_[a-z0-9_]+\b")
+
+
+def samples(server: Server) -> dict[tuple[str, str], float]:
+    """Every sample by its name and its labels' values."""
+    return {
+        (sample.name, ",".join(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(server.metrics())
+        for sample in family.samples
+    }
+
+
+@pytest.fixture(scope="module")
+def two_workers(start_server: Callable[..., Server]) -> Server:
+    return start_server(WEB_CONCURRENCY=2)
+
+
+@pytest.fixture(scope="module")
+def alice(two_workers: Server) -> Caller:
+    return two_workers.caller()
+
+
+def test_sums_are_over_all_workers_and_outlive_them(two_workers: Server, alice: Caller) -> None:
+    server = two_workers
+    await_true(lambda: shown(server))
+    with ThreadPoolExecutor(4) as pool:
+        bodies = list(pool.map(lambda n: patiently(server, alice, png(n)[0]), range(12)))
+    assert {body["status_code"] for body in bodies} == {6}
+    requests.post(f"{server.url}/ocr", json={}, timeout=10)
+    before = samples(server)
+    assert before["ocr_requests_total", "6"] == before["ocr_pictures_total", "PNG"] == 12
+    assert before["ocr_lines_total", ""] == 12
+    assert before["ocr_requests_total", "0"] == 1
+    assert before["ocr_workers", ""] == 2
+    assert before["ocr_queue_length", ""] == 0
+    for stage in ("queue", "fetch", "decode", "ocr", "detection", "recognition", "total"):
+        assert before["ocr_stage_seconds_count", stage] == 12
+    parts = before["ocr_stage_seconds_sum", "detection"] + before["ocr_stage_seconds_sum", "recognition"]
+    assert 0.5 * parts < before["ocr_stage_seconds_sum", "ocr"] <= parts + 12 * 0.05 + 1
+
+    old = set(server.workers())
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    await_true(lambda: server.workers() and not old & set(server.workers()))
+    server.await_ready()
+    patiently(server, alice, png(20)[0])
+    after = samples(server)
+    assert after["ocr_requests_total", "6"] == 13
+    assert after["ocr_worker_exits_total", ""] == before["ocr_worker_exits_total", ""] + 2
+
+
+def test_the_memory_shown_is_that_of_the_workers_that_run(two_workers: Server) -> None:
+    sizes = {label: value for (name, label), value in samples(two_workers).items()
+             if name == "ocr_worker_resident_bytes"}  # fmt: skip
+    assert set(sizes) == set(map(str, two_workers.workers()))
+    assert all(10**8 < size < 10**10 for size in sizes.values())
+
+
+def test_requests_under_way_are_shown_while_they_are(two_workers: Server, alice: Caller) -> None:
+    receipt = (ROOT / "samples" / "receipt.png").read_bytes()
+    with ThreadPoolExecutor(6) as pool:
+        sent = [pool.submit(patiently, two_workers, alice, receipt) for _ in range(6)]
+        await_true(lambda: samples(two_workers)["ocr_queue_length", ""] >= 3)
+        assert {answer.result()["status_code"] for answer in sent} == {6}
+    assert samples(two_workers)["ocr_queue_length", ""] == 0
+
+
+def test_counters_go_on_through_a_reload(two_workers: Server, alice: Caller) -> None:
+    before, old = samples(two_workers), set(two_workers.workers())
+    two_workers.master.send_signal(signal.SIGHUP)
+    await_true(lambda: two_workers.workers() and not old & set(two_workers.workers()))
+    two_workers.await_ready()
+    patiently(two_workers, alice, png(30)[0])
+    after = samples(two_workers)
+    assert after["ocr_requests_total", "6"] == before["ocr_requests_total", "6"] + 1
+    assert after["ocr_workers", ""] == 2
+
+
+def test_metrics_are_nowhere_else(two_workers: Server) -> None:
+    assert requests.get(f"{two_workers.url}/metrics", timeout=10).status_code == 404
+
+
+def test_another_worker_shows_them_when_one_has_ended(two_workers: Server) -> None:
+    for victim in two_workers.workers():
+        os.kill(victim, signal.SIGKILL)
+        await_true(lambda: shown(two_workers), within_s=5)
+        two_workers.await_ready()
+        await_true(lambda gone=victim: len(two_workers.workers()) == 2 and gone not in two_workers.workers())
+
+
+def shown(server: Server) -> bool:
+    try:
+        return "ocr_workers" in server.metrics()
+    except requests.ConnectionError:
+        return False
+
+
+def test_a_listener_that_somebody_else_has_keeps_no_server_from_its_work(
+    two_workers: Server, start_server: Callable[..., Server]
+) -> None:
+    server = start_server(OCR_METRICS__BIND=two_workers.env["OCR_METRICS__BIND"])
+    assert "metrics are not shown here" in server.log("ocr.log")
+    assert server.stop() == 0
+
+
+def named(text: str) -> set[str]:
+    return set(NAME.findall(text))
+
+
+def test_rules_and_dashboard_name_only_what_there_is(two_workers: Server) -> None:
+    there = {name for name, _ in samples(two_workers)}
+    for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]:
+        for rule in group["rules"]:
+            assert rule["annotations"].keys() == {"summary", "description"}
+            assert named(rule["expr"]) <= there, rule["alert"]
+    expressions = [
+        target["expr"]
+        for panel in json.loads(DASHBOARD.read_text())["panels"]
+        for target in panel.get("targets", [])
+    ]
+    assert expressions
+    for expression in expressions:
+        assert named(expression) <= there, expression
+
+
+def test_every_alert_is_explained_to_the_operator() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]:
+        for rule in group["rules"]:
+            assert f"`{rule['alert']}`" in text
+
+
+@pytest.mark.skipif(
+    shutil.which("promtool") is None, reason="promtool of Debian's prometheus is not installed"
+)
+def test_prometheus_takes_the_rules() -> None:
+    done = subprocess.run(
+        ["promtool", "check", "rules", str(PROMETHEUS / "alerts.yml")], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
