@@ -14,6 +14,15 @@ setup: $(VENV)/.installed models/.pulled  ## make the virtual environment and pu
 run: setup  ## set up, serve on 127.0.0.1:8081, and read a sample picture over the signed API
 	@scripts/run.sh
 
+up: setup  ## start all of it under supervisord: database, two instances, Nginx on port 8080
+	@scripts/up.sh
+
+down:  ## stop what `make up` started
+	@scripts/down.sh
+
+tls:  ## HTTPS with a self-signed certificate, on port 8443; NAME=host names it
+	@scripts/tls.sh $(NAME)
+
 test: setup $(VENV)/.tools $(VENV)/.browser  ## run all tests; ARGS="-k nonce" goes to pytest
 	@$(BIN)/pytest $(ARGS)
 

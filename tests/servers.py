@@ -169,6 +169,7 @@ def which(program: str) -> str:
     """
     found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
     if found is None:
-        missing = f"{program} is not installed: apt-get install mariadb-server redis-server nginx-light"
+        packages = "mariadb-server redis-server nginx-light supervisor systemd"
+        missing = f"{program} is not installed: apt-get install {packages}"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     return found

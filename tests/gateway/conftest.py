@@ -20,9 +20,8 @@ import requests
 
 from config.settings import ROOT
 from tests.process.conftest import COMMAND, OURS, STARTS_WITHIN_S, STOPS_WITHIN_S, children, free_port
+from tests.servers import which
 from tests.signing import Caller
-
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 
 
 def await_true(condition: Callable[[], object], within_s: float = 60, why: str = "") -> None:
@@ -122,7 +121,7 @@ class Gateway:
     def command(self, *arguments: str) -> list[str]:
         # Its workers would be `nobody`, who may not enter pytest's folders.
         user = "user root;" if os.getuid() == 0 else ""
-        return [NGINX, "-p", ".", "-c", "deploy/nginx.conf", "-g", f"daemon off; {user}", *arguments]
+        return [which("nginx"), "-p", ".", "-c", "deploy/nginx.conf", "-g", f"daemon off; {user}", *arguments]
 
     def check(self) -> str:
         """What `nginx -t` says."""

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from config.settings import ROOT, Settings
-from tests.gateway.conftest import NGINX, Gateway
+from tests.gateway.conftest import Gateway
+from tests.servers import which
 
 DEPLOY = ROOT / "deploy"
 VARIANTS = sorted(path.name for path in (DEPLOY / "nginx").glob("upstream-*.conf"))
@@ -22,7 +23,7 @@ def test_it_passes_nginxs_own_check_in_a_fresh_checkout(tmp_path: Path) -> None:
     for name in tracked.stdout.split():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
-    done = subprocess.run([NGINX, "-p", ".", "-c", "deploy/nginx.conf", "-t"],
+    done = subprocess.run([which("nginx"), "-p", ".", "-c", "deploy/nginx.conf", "-t"],
                           cwd=tmp_path, capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "[warn]" not in done.stderr.replace('the "user" directive', "")

@@ -1,0 +1,15 @@
+#!/bin/sh
+# Stop what scripts/up.sh started: Nginx first, then the instances, the database last. Requests under way are finished.
+set -eu
+cd "$(dirname "$0")/.."
+conf=deploy/supervisord.conf
+if ! pid=$(supervisorctl -c $conf pid 2>/dev/null); then
+    echo "It is not running."
+    exit 0
+fi
+echo "Stopping ..."
+supervisorctl -c $conf shutdown >/dev/null
+while kill -0 "$pid" 2>/dev/null; do
+    sleep 0.2
+done
+echo "Stopped. Users, records and logs stay in var/ and log/."

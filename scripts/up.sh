@@ -1,0 +1,109 @@
+#!/bin/sh
+# Start the whole service on this machine under supervisord: MariaDB, two instances, Nginx. `make down` stops it.
+set -eu
+cd "$(dirname "$0")/.."
+PATH=$PATH:/usr/sbin:/sbin
+bin=.venv/bin
+conf=deploy/supervisord.conf
+address=http://127.0.0.1:$(sed -n 's/^ *listen \([0-9.:]*\).*/\1/p' deploy/nginx.conf | sed 's/.*://')
+
+missing=""
+for pair in supervisord:supervisor nginx:nginx-light mariadbd:mariadb-server; do
+    command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
+done
+if [ -n "$missing" ]; then
+    echo "Debian packages are missing. Run as root:  apt-get update && apt-get install -y$missing" >&2
+    echo "(Their own servers need not run: make up starts others, with their data in var/.)" >&2
+    exit 1
+fi
+if supervisorctl -c $conf pid >/dev/null 2>&1; then
+    echo "It is already running:"
+    supervisorctl -c $conf status
+    exit 0
+fi
+
+umask 077
+if [ ! -f var/stack.env ]; then
+    echo "Choosing a password for the database; settings are in var/stack.env ..."
+    password=$("$bin/python" -c 'import secrets; print(secrets.token_urlsafe(24))')
+    cat >var/stack.env <<END
+OCR_STATE__DATABASE_URL=mysql+pymysql://ocr:$password@localhost/ocr?unix_socket=$PWD/var/mariadb.sock
+OCR_STATE__KEY_FILE=$PWD/var/secret.key
+END
+    cat >var/mariadb.sql <<END
+CREATE DATABASE IF NOT EXISTS ocr CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+CREATE USER IF NOT EXISTS ocr@localhost IDENTIFIED BY '$password';
+GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, REFERENCES ON ocr.* TO ocr@localhost;
+END
+fi
+STACK_USER=$(id -un)
+if [ ! -d var/mariadb ]; then
+    echo "Making an empty database in var/mariadb ..."
+    mariadb-install-db --no-defaults --user="$STACK_USER" --datadir="$PWD/var/mariadb" --skip-test-db \
+        --auth-root-authentication-method=normal >log/mariadb.log 2>&1 || { tail -n 20 log/mariadb.log >&2; exit 1; }
+fi
+umask 022
+
+# Two instances share the cores; each of their workers holds its own models.
+cores=$(nproc)
+WEB_CONCURRENCY=${WEB_CONCURRENCY:-$((cores / 8 > 1 ? cores / 8 : 1))}
+each=$((cores / 2 / WEB_CONCURRENCY > 1 ? cores / 2 / WEB_CONCURRENCY : 1))
+OCR_ENGINE__CORES=${OCR_ENGINE__CORES:-$each}
+OCR_ENGINE__THREADS=${OCR_ENGINE__THREADS:-$each}
+METRICS_PORT_1=${METRICS_PORT_1:-9081}
+METRICS_PORT_2=${METRICS_PORT_2:-9082}
+STACK=$PWD/var
+MARIADBD=$(command -v mariadbd)
+NGINX=$(command -v nginx)
+# Started by root, Nginx's workers are `nobody`, unless that one cannot come into this folder.
+NGINX_USER=""
+if [ "$(id -u)" -eq 0 ] && ! setpriv --reuid=nobody --clear-groups test -r "$PWD/app"; then
+    echo "The user nobody cannot read $PWD, so Nginx works as root here."
+    NGINX_USER=" user root;"
+fi
+export WEB_CONCURRENCY OCR_ENGINE__CORES OCR_ENGINE__THREADS METRICS_PORT_1 METRICS_PORT_2
+export STACK STACK_USER MARIADBD NGINX NGINX_USER
+set -a
+. var/stack.env
+set +a
+
+echo "Starting supervisord ..."
+supervisord -c $conf
+
+ready() {
+    "$bin/python" - "$address/healthz" var/web1/ocr.sock var/web2/ocr.sock <<'END'
+import http.client, socket, sys, urllib.request
+urllib.request.urlopen(sys.argv[1], timeout=5)
+for path in sys.argv[2:]:
+    connection = http.client.HTTPConnection("instance", timeout=5)
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(path)
+    connection.request("GET", "/readyz")
+    if connection.getresponse().status != 200:
+        sys.exit(f"{path} is not ready")
+END
+}
+left=120
+until ready >/dev/null 2>&1; do
+    left=$((left - 1))
+    if [ $left -eq 0 ] || ! supervisorctl -c $conf pid >/dev/null 2>&1; then
+        echo "It did not come up. What is not RUNNING here has its reason in log/NAME.log or var/NAME/log/error.log:" >&2
+        supervisorctl -c $conf status >&2 || true
+        exit 1
+    fi
+    sleep 0.5
+done
+
+cat <<END
+
+Serving on $address  (HTTPS: make tls)
+
+  instances   var/web1/ocr.sock, var/web2/ocr.sock; logs in var/web1/log, var/web2/log
+  metrics     http://127.0.0.1:$METRICS_PORT_1/metrics, http://127.0.0.1:$METRICS_PORT_2/metrics
+  database    var/mariadb.sock; data in var/mariadb, the password in var/stack.env
+  Nginx       deploy/nginx.conf; logs in log/
+
+  $bin/flask --env-file var/stack.env users add NAME      add a user
+  supervisorctl -c $conf status        look at all parts; restart web1, then web2, after an upgrade
+  make down                                               stop everything, gracefully
+END
