@@ -33,6 +33,7 @@ _metrics = _Path(_os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_home / 
 _exits = _metrics / "worker-exits"
 
 bind = _os.environ.get("OCR_BIND", "127.0.0.1:8081")
+protocol = _os.environ.get("OCR_PROTOCOL", "http")  # or uwsgi: deploy/nginx/pass-uwsgi.conf
 worker_class = "gevent"
 # Each worker holds its own models, so there are few of them, with several engine threads each.
 workers = int(_os.environ.get("WEB_CONCURRENCY") or max(1, _cores // 4))

@@ -290,7 +290,8 @@ def described() -> list[Described]:
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     """`OCR_*` variables that no setting reads: most often a typing error that leaves a default in force."""
-    known = {setting.variable for setting in described()} | {"OCR_DAEMON", "OCR_HOME"} | CLIENTS_VARIABLES
+    ours = {setting.variable for setting in described()} | {"OCR_DAEMON", "OCR_HOME", "OCR_PROTOCOL"}
+    known = ours | CLIENTS_VARIABLES
     return sorted(name for name in environ if name.startswith("OCR_") and name.upper() not in known)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
@@ -41,6 +43,10 @@ class Instance:
     master: subprocess.Popen[bytes] | None = None
 
     @property
+    def socket(self) -> Path:
+        return self.home / "ocr.sock"
+
+    @property
     def env(self) -> dict[str, str]:
         outer = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
         own = {"OCR_HOME": str(self.home), "OCR_BIND": f"unix:{self.home}/ocr.sock"}
@@ -68,24 +74,36 @@ class Instance:
         self.running.wait(STOPS_WITHIN_S)
 
     def started(self) -> bool:
-        """Whether its workers have their engines: they are then the ones that log it."""
+        """Whether it is ready, as it says itself, in the protocol that it speaks."""
         assert self.running.poll() is None, self.log("error.log")
-        return ask_over_socket(self.home / "ocr.sock", "/readyz").startswith(b"HTTP/1.1 200")
+        request = uwsgi_get if self.env.get("OCR_PROTOCOL") == "uwsgi" else http_get
+        return ask_over_socket(self.socket, request("/readyz")).startswith(b"HTTP/1.1 200")
 
     def log(self, name: str) -> str:
         file = self.home / "log" / name
         return file.read_text() if file.exists() else ""
 
 
-def ask_over_socket(path: Path, what: str) -> bytes:
-    """The answer of one instance itself; empty where nobody listens."""
-    import socket
+def http_get(path: str) -> bytes:
+    return f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
 
+
+def uwsgi_get(path: str) -> bytes:
+    """The same in the uWSGI protocol: a head of four bytes, then names and values with their lengths."""
+    variables = {"REQUEST_METHOD": "GET", "PATH_INFO": path, "HTTP_CONNECTION": "close", "QUERY_STRING": "",
+                 "SERVER_NAME": "x", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1"}  # fmt: skip
+    words = [word.encode() for pair in variables.items() for word in pair]
+    block = b"".join(struct.pack("<H", len(word)) + word for word in words)
+    return struct.pack("<BHB", 0, len(block), 0) + block
+
+
+def ask_over_socket(path: Path, request: bytes) -> bytes:
+    """The answer of one instance itself; empty where nobody listens."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(STARTS_WITHIN_S)
         try:
             connection.connect(str(path))
-            connection.sendall(f"GET {what} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+            connection.sendall(request)
             return b"".join(iter(lambda: connection.recv(65536), b""))
         except OSError:
             return b""
@@ -205,10 +223,13 @@ MakeGateway = Callable[..., Gateway]
 
 @pytest.fixture(scope="session")
 def make_gateway(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeGateway]:
-    """make_gateway(OCR_ENGINE__THREADS=2): two instances with one core each, one database, their Nginx."""
+    """make_gateway(("old", "new"), OCR_ENGINE__THREADS=2): two instances with one core each, one database,
+    and their Nginx, with what is given replaced in nginx.conf."""
     made: list[Gateway] = []
 
-    def make(*, instances: int = 2, **variables: object) -> Gateway:
+    def make(
+        *changes: tuple[str, str], instances: int = 2, kind: type[Instance] = Instance, **variables: object
+    ) -> Gateway:
         prefix = tmp_path_factory.mktemp("gw")
         common = {
             "OCR_STATE__DATABASE_URL": f"sqlite:///{prefix}/var/ocr.sqlite",
@@ -220,9 +241,11 @@ def make_gateway(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             "OCR_AUTH__RATE_BURST": "10000",
         } | {name: str(value) for name, value in variables.items()}
         homes = [prefix / "var" / f"web{n + 1}" for n in range(instances)]
-        gateway = Gateway(prefix, [Instance(home, common) for home in homes])
+        if kind is not Instance:  # of a prefix of its own
+            homes = [prefix]
+        gateway = Gateway(prefix, [kind(home, common) for home in homes])
         made.append(gateway)
-        gateway.configure()
+        gateway.configure(*changes)
         gateway.start()
         return gateway
 

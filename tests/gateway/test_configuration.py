@@ -14,7 +14,9 @@ from tests.gateway.conftest import Gateway
 from tests.servers import which
 
 DEPLOY = ROOT / "deploy"
-VARIANTS = sorted(path.name for path in (DEPLOY / "nginx").glob("upstream-*.conf"))
+VARIANTS = sorted(
+    {path.name for path in (DEPLOY / "nginx").glob("upstream-*.conf")} - {"upstream-compose.conf"}
+)
 
 
 def test_it_passes_nginxs_own_check_in_a_fresh_checkout(tmp_path: Path) -> None:
@@ -75,3 +77,20 @@ def test_it_keeps_connections_for_less_long_than_gunicorn() -> None:
     [seconds] = re.findall(r"keepalive_timeout (\d+)s;", (DEPLOY / "nginx" / "keepalive.conf").read_text())
     [theirs] = re.findall(r"^keepalive = (\d+)", (ROOT / "gunicorn.py").read_text(), re.MULTILINE)
     assert int(seconds) < int(theirs)
+
+
+@pytest.mark.parametrize("unit", sorted(path.name for path in (DEPLOY / "systemd").glob("*.service")))
+def test_systemd_takes_the_units_and_finds_them_hardened(tmp_path: Path, unit: str) -> None:
+    """In a copy that names this folder; exposure is systemd's own figure, from 0 (best) to 100."""
+    text = (DEPLOY / "systemd" / unit).read_text()
+    text = (
+        text.replace("/opt/ocr", str(ROOT))
+        .replace("User=ocr", "User=nobody")
+        .replace("Group=ocr", "Group=nogroup")
+    )
+    copy = tmp_path / unit
+    copy.write_text(text)
+    checks = ["verify", "--man=no"], ["security", "--offline=yes", "--threshold=30"]
+    for check in checks:
+        done = subprocess.run([which("systemd-analyze"), *check, str(copy)], capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
