@@ -29,6 +29,7 @@ if [ ! -f var/stack.env ]; then
     cat >var/stack.env <<END
 OCR_STATE__DATABASE_URL=mysql+pymysql://ocr:$password@localhost/ocr?unix_socket=$PWD/var/mariadb.sock
 OCR_STATE__KEY_FILE=$PWD/var/secret.key
+OCR_ENGINE__CRASH_DIR=$PWD/var/crashes
 END
     cat >var/mariadb.sql <<END
 CREATE DATABASE IF NOT EXISTS ocr CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
@@ -67,8 +68,18 @@ set -a
 . var/stack.env
 set +a
 
-echo "Starting supervisord ..."
+echo "Starting the database ..."
 supervisord -c $conf
+left=300
+until [ -S var/mariadb.sock ]; do
+    left=$((left - 1))
+    [ $left -gt 0 ] || { echo "It does not come up; log/mariadb.log says why." >&2; exit 1; }
+    sleep 0.2
+done
+"$bin/flask" --env-file var/stack.env db init
+"$bin/flask" --env-file var/stack.env db upgrade
+echo "Starting two instances and Nginx ..."
+supervisorctl -c $conf start web1 web2 nginx >/dev/null
 
 ready() {
     "$bin/python" - "$address/healthz" var/web1/ocr.sock var/web2/ocr.sock <<'END'
