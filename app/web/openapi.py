@@ -233,7 +233,6 @@ def _plain_responses(path: str, words: Sentences) -> Json:
     return {
         "/healthz": {"200": _response(good, status)},
         "/readyz": {"200": _response(good, status), "503": _response(unavailable, status)},
-        "/metrics": {"200": {"description": good, "content": {"text/plain": {"schema": {"type": "string"}}}}},
         "/openapi.json": {"200": _response(good, {"type": "object"})},
     }.get(path) or {"200": {"description": good, "content": {HTML: {"schema": {"type": "string"}}}}}
 
