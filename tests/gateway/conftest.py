@@ -42,6 +42,10 @@ class Instance:
     metrics_port: int = field(default_factory=free_port)
     master: subprocess.Popen[bytes] | None = None
 
+    @classmethod
+    def home_in(cls, prefix: Path, n: int) -> Path:
+        return prefix / "var" / f"web{n + 1}"
+
     @property
     def socket(self) -> Path:
         return self.home / "ocr.sock"
@@ -129,12 +133,12 @@ class Gateway:
             (self.prefix / name).mkdir(exist_ok=True)
         if not (self.prefix / "app").exists():
             (self.prefix / "app").symlink_to(ROOT / "app")
-        conf = self.prefix / "deploy" / "nginx.conf"
-        text = conf.read_text()
+        texts = {conf: conf.read_text() for conf in (self.prefix / "deploy").rglob("*.conf")}
         for old, new in (("listen 8080 ", f"listen 127.0.0.1:{self.port} "), *changes):
-            assert old in text
-            text = text.replace(old, new)
-        conf.write_text(text)
+            assert any(old in text for text in texts.values()), old
+            texts = {conf: text.replace(old, new) for conf, text in texts.items()}
+        for conf, text in texts.items():
+            conf.write_text(text)
 
     def command(self, *arguments: str) -> list[str]:
         # Its workers would be `nobody`, who may not enter pytest's folders.
@@ -240,12 +244,11 @@ def make_gateway(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
             "OCR_AUTH__RATE_PER_MINUTE": "100000",
             "OCR_AUTH__RATE_BURST": "10000",
         } | {name: str(value) for name, value in variables.items()}
-        homes = [prefix / "var" / f"web{n + 1}" for n in range(instances)]
-        if kind is not Instance:  # of a prefix of its own
-            homes = [prefix]
-        gateway = Gateway(prefix, [kind(home, common) for home in homes])
+        gateway = Gateway(prefix, [kind(kind.home_in(prefix, n), common) for n in range(instances)])
         made.append(gateway)
         gateway.configure(*changes)
+        if "OCR_STATE__DATABASE_URL" in variables:
+            gateway.flask("db", "init")
         gateway.start()
         return gateway
 

@@ -26,6 +26,10 @@ OVER_UWSGI = ("nginx/pass-http.conf", "nginx/pass-uwsgi.conf")
 class UwsgiInstance(Instance):
     """uWSGI with deploy/uwsgi.ini, in the gateway's own prefix."""
 
+    @classmethod
+    def home_in(cls, prefix: Path, n: int) -> Path:
+        return prefix
+
     @property
     def socket(self) -> Path:
         return self.home / "var" / "uwsgi.sock"
