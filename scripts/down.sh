@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stop what scripts/up.sh started: Nginx first, then the instances, the database last. Requests under way are finished.
+# Stop what scripts/up.sh started: Nginx first, then the instances, the databases last. Requests under way are finished.
 set -eu
 cd "$(dirname "$0")/.."
 conf=deploy/supervisord.conf

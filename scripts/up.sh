@@ -1,5 +1,5 @@
 #!/bin/sh
-# Start the whole service on this machine under supervisord: MariaDB, two instances, Nginx. `make down` stops it.
+# Start the whole service on this machine under supervisord: MariaDB, Redis, two instances, Nginx. `make down` stops it.
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -8,7 +8,7 @@ conf=deploy/supervisord.conf
 address=http://127.0.0.1:$(sed -n 's/^ *listen \([0-9.:]*\).*/\1/p' deploy/nginx.conf | sed 's/.*://')
 
 missing=""
-for pair in supervisord:supervisor nginx:nginx-light mariadbd:mariadb-server; do
+for pair in supervisord:supervisor nginx:nginx-light mariadbd:mariadb-server redis-server:redis-server; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 if [ -n "$missing" ]; then
@@ -23,11 +23,14 @@ if supervisorctl -c $conf pid >/dev/null 2>&1; then
 fi
 
 umask 077
+mkdir -p var/redis
 if [ ! -f var/stack.env ]; then
     echo "Choosing a password for the database; settings are in var/stack.env ..."
     password=$("$bin/python" -c 'import secrets; print(secrets.token_urlsafe(24))')
     cat >var/stack.env <<END
 OCR_STATE__DATABASE_URL=mysql+pymysql://ocr:$password@localhost/ocr?unix_socket=$PWD/var/mariadb.sock
+OCR_STATE__REDIS_URL=unix://$PWD/var/redis.sock
+OCR_STATE__SPOOL_DIR=$PWD/var/spool
 OCR_STATE__KEY_FILE=$PWD/var/secret.key
 OCR_ENGINE__CRASH_DIR=$PWD/var/crashes
 END
@@ -55,6 +58,7 @@ METRICS_PORT_1=${METRICS_PORT_1:-9081}
 METRICS_PORT_2=${METRICS_PORT_2:-9082}
 STACK=$PWD/var
 MARIADBD=$(command -v mariadbd)
+REDIS=$(command -v redis-server)
 NGINX=$(command -v nginx)
 # Started by root, Nginx's workers are `nobody`, unless that one cannot come into this folder.
 NGINX_USER=""
@@ -63,23 +67,23 @@ if [ "$(id -u)" -eq 0 ] && ! setpriv --reuid=nobody --clear-groups test -r "$PWD
     NGINX_USER=" user root;"
 fi
 export WEB_CONCURRENCY OCR_ENGINE__CORES OCR_ENGINE__THREADS METRICS_PORT_1 METRICS_PORT_2
-export STACK STACK_USER MARIADBD NGINX NGINX_USER
+export STACK STACK_USER MARIADBD REDIS NGINX NGINX_USER
 set -a
 . var/stack.env
 set +a
 
-echo "Starting the database ..."
+echo "Starting MariaDB and Redis ..."
 supervisord -c $conf
 left=300
-until [ -S var/mariadb.sock ]; do
+until [ -S var/mariadb.sock ] && [ -S var/redis.sock ]; do
     left=$((left - 1))
-    [ $left -gt 0 ] || { echo "It does not come up; log/mariadb.log says why." >&2; exit 1; }
+    [ $left -gt 0 ] || { echo "They do not come up; log/mariadb.log or log/redis.log says why." >&2; exit 1; }
     sleep 0.2
 done
 "$bin/flask" --env-file var/stack.env db init
 "$bin/flask" --env-file var/stack.env db upgrade
 echo "Starting two instances and Nginx ..."
-supervisorctl -c $conf start web1 web2 nginx >/dev/null
+supervisorctl -c $conf start mover web1 web2 nginx >/dev/null
 
 ready() {
     "$bin/python" - "$address/healthz" var/web1/ocr.sock var/web2/ocr.sock <<'END'
@@ -112,6 +116,7 @@ Serving on $address  (HTTPS: make tls)
   instances   var/web1/ocr.sock, var/web2/ocr.sock; logs in var/web1/log, var/web2/log
   metrics     http://127.0.0.1:$METRICS_PORT_1/metrics, http://127.0.0.1:$METRICS_PORT_2/metrics
   database    var/mariadb.sock; data in var/mariadb, the password in var/stack.env
+  Redis       var/redis.sock; data in var/redis. What it has, log/mover.log says, goes to the database
   Nginx       deploy/nginx.conf; logs in log/
 
   $bin/flask --env-file var/stack.env users add NAME      add a user

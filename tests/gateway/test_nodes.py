@@ -24,7 +24,7 @@ from tests.process.test_serving import png
 from tests.servers import MySqlServer, RedisServer, free_port
 from tests.signing import Caller
 
-STATES = ["mariadb"]
+STATES = ["mariadb", "redis"]
 QUOTA = 12
 REPLAYS = 5
 FORGOTTEN_AFTER_S = 1.5  # Nginx's fail_timeout, and a bit: only then it takes a node for alive again

@@ -50,7 +50,7 @@ class Stack:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Stack:
     """The files of this checkout with other ports, and its virtual environment and models."""
-    for program in ("nginx", "supervisord", "mariadbd", "openssl", "curl"):
+    for program in ("nginx", "supervisord", "mariadbd", "redis-server", "openssl", "curl"):
         which(program)
     root = tmp_path_factory.mktemp("stack")
     listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"],
@@ -97,9 +97,9 @@ def post(stack: Stack, caller: Caller, n: int) -> requests.Response:
 
 
 def test_all_of_it_runs_and_reads_a_picture(stack: Stack, caller: Caller) -> None:
-    assert {"mariadb", "web1", "web2", "nginx"} <= stack.supervised().keys()
+    assert {"mariadb", "redis", "mover", "web1", "web2", "nginx"} <= stack.supervised().keys()
     assert post(stack, caller, 1).json()["result"] == png(1)[1]
-    assert "alice" in stack.flask("usage", "tail")
+    await_true(lambda: "alice" in stack.flask("usage", "tail"))  # which asks MariaDB
     for n in (1, 2):
         metrics = requests.get(f"http://127.0.0.1:{stack.env[f'METRICS_PORT_{n}']}/metrics", timeout=10)
         assert "ocr_workers 1.0" in metrics.text
@@ -155,7 +155,7 @@ def test_what_is_missing_is_named_with_the_command_that_installs_it(checkout: St
     done = subprocess.run([which("sh"), "scripts/bare.sh"], cwd=checkout.root, capture_output=True, text=True,
                           env={"PATH": str(tmp_path)})  # fmt: skip
     assert done.returncode == 1
-    assert "apt-get install -y supervisor nginx-light mariadb-server" in done.stderr
+    assert "apt-get install -y supervisor nginx-light mariadb-server redis-server" in done.stderr
 
 
 def test_secrets_are_for_the_owner_alone(stack: Stack) -> None:

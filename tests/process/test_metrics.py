@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import redis
 import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,6 +21,7 @@ from config.settings import ROOT
 from tests.process.conftest import Server
 from tests.process.test_faults import await_true
 from tests.process.test_serving import patiently, png
+from tests.servers import RedisServer
 from tests.signing import Caller
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -133,8 +135,19 @@ def named(text: str) -> set[str]:
     return set(NAME.findall(text))
 
 
-def test_rules_and_dashboard_name_only_what_there_is(two_workers: Server) -> None:
-    there = {name for name, _ in samples(two_workers)}
+def test_rules_and_dashboard_name_only_what_there_is(
+    start_server: Callable[..., Server], redis_server: RedisServer
+) -> None:
+    with redis.Redis.from_url(redis_server.url) as client:
+        client.flushall()
+    server = start_server(OCR_STATE__REDIS_URL=redis_server.url, OCR_AUTH__MAX_AHEAD_S=1)
+    await_true(lambda: shown(server))
+    assert patiently(server, server.caller(), png(40)[0])["status_code"] == 6
+    with redis_server.stopped():
+        requests.post(f"{server.url}/ocr", json=Caller("nobody", "x").body(picture=b"x"), timeout=10)
+        requests.get(f"{server.url}/readyz", timeout=10)
+    await_true(lambda: ("ocr_stream_lag_seconds", "") in samples(server))
+    there = {name for name, _ in samples(server)}
     for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]:
         for rule in group["rules"]:
             assert rule["annotations"].keys() == {"summary", "description"}
