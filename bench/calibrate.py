@@ -17,7 +17,7 @@ import numpy as np
 import openvino
 
 from app.model import ReadOptions
-from app.ocr.crop import crop
+from app.ocr.crop import crop, with_margin
 from app.ocr.model_folder import load_recognition
 from app.ocr.recognize import NORMALIZE, padded
 from app.ocr.runtimes.openvino_classifier import parted
@@ -77,7 +77,7 @@ def _lines(settings: EngineSettings, height: int) -> Iterator[Floats]:
     ]
     for i in np.random.default_rng(5).permutation(len(found)):
         image, corners = found[i]
-        line = crop(image, corners, height=height)
+        line = crop(image, with_margin(corners), height=height)
         yield NORMALIZE(line, height=height, width=padded(line.shape[1]))
 
 

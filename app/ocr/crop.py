@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 Corners = NDArray[np.float32]  # [4, 2], x and y, clockwise
 
 TALL = 1.5  # from this ratio of height to width PaddleOCR takes the text to run along the height
+MARGIN = 0.06  # of its height, on each side of a line: cut close, it loses spaces and its outer letters
 MAX_WIDTH = 3200  # of a crop; longer lines are squeezed, as PaddleOCR does
 
 
@@ -46,6 +47,16 @@ def towards(corners: Corners, direction: int) -> Corners:
 def turned(corners: Corners) -> Corners:
     """The same rectangle for text that is upside down in it."""
     return np.roll(corners, 2, axis=0)
+
+
+def with_margin(corners: Corners) -> Corners:
+    """The rectangle with MARGIN on each side; beyond a picture's edge it is continued."""
+    edges = np.roll(corners, -1, axis=0) - corners
+    along, across = (edge / max(float(np.linalg.norm(edge)), 1e-6) for edge in edges[:2])
+    margin = MARGIN * float(np.linalg.norm(edges, axis=1).min())
+    outwards = np.array([-along - across, along - across, along + across, -along + across], np.float32)
+    grown: Corners = corners + margin * outwards
+    return grown
 
 
 def elongation(corners: Corners) -> float:

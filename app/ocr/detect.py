@@ -19,11 +19,9 @@ if TYPE_CHECKING:
 SIDE_STEP = 64  # the network needs 32; twice that halves the shapes, each of which costs a runtime memory
 MIN_SIDE = 3  # of a text kernel in the probability map, in pixels; PaddleOCR's
 MIN_GROWN_SIDE = 5  # and once it is grown to the whole line
-# Boxes grow so much more than by the model's own ratio: cut close, lines lose spaces and their outer letters.
-MORE_GROWTH = 1.2
 # Where the median line is lower, in pixels of the probability map, lines are missed or parted: then the
-# picture is looked at again, enlarged. No receipt of 24 has it below 15; text of 8 px has 11.
-SMALL_TEXT = 13.5
+# picture is looked at again, enlarged. No receipt of 24 has it below 15; text of 8 px has 10.
+SMALL_TEXT = 12
 ENLARGED = 2
 
 
@@ -71,7 +69,7 @@ class Detector:
                 continue
             # The network marks text shrunk by area * ratio / perimeter on each side. Growing a rectangle back
             # takes no polygon library.
-            grown = MORE_GROWTH * self._model.unclip_ratio * width * height / (width + height)
+            grown = self._model.unclip_ratio * width * height / (width + height)
             if min(width, height) + grown < MIN_GROWN_SIDE:
                 continue
             boxes.append(cv2.boxPoints((center, (width + grown, height + grown), angle)))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ocr.charset import BLANK
-from app.ocr.crop import Corners, crop, width_at
+from app.ocr.crop import Corners, crop, width_at, with_margin
 from app.ocr.page import Reading
 from app.ocr.tensor import Normalizer, round_up
 
@@ -34,11 +34,12 @@ class Recognizer:
 
     def recognize(self, image: Image, boxes: Sequence[Corners]) -> list[Reading]:
         """image: uint8 [height, width, 3], BGR. Lines are cropped while the network reads others."""
-        widths = [padded(width_at(box, self._height)) for box in boxes]
+        regions = [with_margin(box) for box in boxes]
+        widths = [padded(width_at(region, self._height)) for region in regions]
         # By width, because a change of shape takes time: an eighth of all in OpenVINO. Batches gain no more.
         by_width = sorted(range(len(boxes)), key=widths.__getitem__)
         outputs = self._network.run(
-            NORMALIZE(crop(image, boxes[i], height=self._height), height=self._height, width=widths[i])
+            NORMALIZE(crop(image, regions[i], height=self._height), height=self._height, width=widths[i])
             for i in by_width
         )
         readings = {

@@ -5,7 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.ocr.crop import MAX_WIDTH, Corners, crop, elongation, quarter, text_first, towards, turned, width_at
+from app.ocr.crop import (
+    MARGIN,
+    MAX_WIDTH,
+    Corners,
+    crop,
+    elongation,
+    quarter,
+    text_first,
+    towards,
+    turned,
+    width_at,
+    with_margin,
+)
 
 WIDE = np.array([(10, 10), (110, 10), (110, 30), (10, 30)], np.float32)
 TALL = np.array([(10, 10), (30, 10), (30, 110), (10, 110)], np.float32)
@@ -23,6 +35,13 @@ def test_a_box_begins_where_its_text_does_whatever_corner_it_was_given_from(
 ) -> None:
     corners = rotated(WIDE, degrees)
     assert np.array_equal(text_first(np.roll(corners, first, axis=0)), corners)
+
+
+@pytest.mark.parametrize("degrees", [0, 30, 90, 180, -45])
+def test_a_margin_is_as_wide_on_all_sides_whichever_way_the_line_runs(degrees: float) -> None:
+    wide = 20 * MARGIN
+    grown = WIDE + np.array([(-wide, -wide), (wide, -wide), (wide, wide), (-wide, wide)], np.float32)
+    assert with_margin(rotated(WIDE, degrees)) == pytest.approx(rotated(grown, degrees), abs=1e-3)
 
 
 def test_tall_text_runs_down_from_the_top_right() -> None:
