@@ -85,7 +85,7 @@ def build_state(settings: Settings, clock: Clock, *, failed: Callable[[], None])
         abandoned_after_s=longest_request_s(settings),
         keep_text=settings.usage.keep_text,
         clock=clock,
-        changed=partial(forget, link) if link else lambda username: None,
+        changed=partial(forget, link) if link else lambda username, budget: None,
     )
     return StateParts(store, _build_redis(settings, link, store, clock) if link else None, clock)
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from app.errors import DependencyUnavailable
 from app.model import Account
 from app.ports import Clock
-from app.state.held import ACCOUNTS, ACCOUNTS_VERSION
+from app.state.held import ACCOUNTS, ACCOUNTS_VERSION, Budget
 from app.state.redis_link import RedisLink, Script
 from app.state.sql import SqlStore
 
@@ -23,7 +23,10 @@ READ_ANEW_S = 60
 """When a user is read from the database again, in case somebody changed it there by hand."""
 
 LEFT_ALONE_S = 5
-"""How long the database is not asked about any user, once it has not answered; then one caller tries."""
+"""How long the database is not asked about users that are known, once it has not answered."""
+
+UNKNOWN_WAIT_S = 1
+"""How long it is asked about nobody then; after that one caller tries."""
 
 KEPT_IN_PROCESS = 10_000
 
@@ -103,25 +106,33 @@ class CachedAccounts:
             wait_s = math.ceil(self._database_from - now)
             raise DependencyUnavailable("the database is left alone for a moment", retry_after=wait_s)
         if self._database_from:
-            self._database_from = now + LEFT_ALONE_S  # for the others: this call finds out
+            self._database_from = now + UNKNOWN_WAIT_S  # for the others: this call finds out
         try:
             account = self._sql.sealed(username)
         except DependencyUnavailable:
-            self._database_from = self._clock.monotonic() + LEFT_ALONE_S
+            self._database_from = self._clock.monotonic() + UNKNOWN_WAIT_S
             raise
         self._database_from = 0.0
         return account
 
 
-def forget(link: RedisLink, username: str) -> None:
-    """To be called once a change of this user is in the database. Raises DependencyUnavailable."""
+def forget(link: RedisLink, username: str, budget: Budget | None = None) -> None:
+    """To be called once a change of this user is in the database. Raises DependencyUnavailable.
+
+    budget: whose rows are to be counted anew, since requests of another period were not counted in it.
+    """
     try:
+        if budget is not None:
+            link.ask("HINCRBY", budget.quota_key, "changes", 1)  # whoever counts now must begin again
+            link.ask("HDEL", budget.quota_key, "rows")
+            if budget.ends_ms is not None:
+                link.ask("PEXPIREAT", budget.quota_key, budget.ends_ms)
         link.ask("INCR", ACCOUNTS_VERSION)  # whoever has read the user before must not store it now
         link.ask("HDEL", ACCOUNTS, username)
     except DependencyUnavailable as error:
         raise DependencyUnavailable(
             f"{username} is changed in the database, but Redis could not be told ({error.detail}): "
-            f"it takes effect within {READ_ANEW_S} s"
+            f"it takes effect within {READ_ANEW_S} s; a new quota should be set again then"
         ) from error
 
 

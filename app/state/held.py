@@ -38,9 +38,13 @@ class Budget:
 
     @classmethod
     def of(cls, account: Account, moment: int) -> Self:
-        period, ends = account.quota_period, period_end(account.quota_period, moment)
+        return cls.at(account.user_id, account.quota_period, moment)
+
+    @classmethod
+    def at(cls, user_id: int, period: Period, moment: int) -> Self:
+        ends = period_end(period, moment)
         forget = None if ends is None else ends + DAY_MS  # what was begun in it may end and be moved later
-        return cls(account.user_id, period, period_start(period, moment), forget)
+        return cls(user_id, period, period_start(period, moment), forget)
 
     @property
     def quota_key(self) -> str:

@@ -7,7 +7,7 @@ charged when it is begun, and gives that back when it ends otherwise than with a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import date
@@ -28,7 +28,7 @@ from app.state.records import columns
 from app.state.reports import by_user, report
 from app.state.secrets import SecretBox
 from app.state.tables import nonces, usage_records, user_secrets, users
-from app.state.users import UnknownUser, UserDirectory, quota_of
+from app.state.users import Changed, UnknownUser, UserDirectory, quota_of
 
 PURGED_PER_ADMISSION = 8  # more than the one that it adds, so that the expired ones get fewer
 PURGED_PER_SWEEP = 1000  # in one transaction, so that it holds up nobody for long
@@ -37,7 +37,7 @@ PURGED_PER_SWEEP = 1000  # in one transaction, so that it holds up nobody for lo
 class SqlStore:
     """Implements Accounts, Admission and UsageLog; `users` is the operator's side. Opens nothing until used.
 
-    changed: told the name of each user whom the operator has changed.
+    changed: told of each user whom the operator has changed.
     rate_per_minute, rate_burst: requests a user may send on average, and at once.
     abandoned_after_s: longer than any request may take. A record that still runs after it was lost with its
     worker: it is closed with status 5 and gives its quota back, at the user's next admission or by `sweep`.
@@ -53,7 +53,7 @@ class SqlStore:
         rate_burst: int,
         abandoned_after_s: float,
         keep_text: KeepText = "none",
-        changed: Callable[[str], None] = lambda username: None,
+        changed: Changed = lambda username, budget: None,
     ) -> None:
         self.database = database
         self.shown = database.shown  # its URL, without a password

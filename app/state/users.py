@@ -13,9 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from app.model import Period, UserQuota
 from app.ports import Clock
 from app.state.database import Database
+from app.state.held import Budget
 from app.state.quota import charged_since, counted, period_start
 from app.state.secrets import SecretBox, SecretUnreadable, new_secret
 from app.state.tables import user_secrets, users
+
+Changed = Callable[[str, Budget | None], None]
+"""Told of a user by name, and of the budget whose charged rows are to be counted anew, if any."""
 
 
 class DuplicateUser(ValueError):
@@ -49,9 +53,7 @@ class UserDirectory:
     changed: told of each user once a change of it is in the database.
     """
 
-    def __init__(
-        self, database: Database, box: SecretBox, clock: Clock, changed: Callable[[str], None]
-    ) -> None:
+    def __init__(self, database: Database, box: SecretBox, clock: Clock, changed: Changed) -> None:
         self._changed = changed
         self._database = database
         self._box = box
@@ -138,9 +140,9 @@ class UserDirectory:
                 used = charged_since(connection, user.id, since)
                 values |= {"quota_period": period, "period_started_at": since, "quota_used": used}
             connection.execute(update(users).where(users.c.id == user.id).values(values))
-            changed = _summary(connection.execute(this).one(), now)
-        self._changed(username)
-        return changed
+            now_is = connection.execute(this).one()
+        self._changed(username, Budget.at(user.id, now_is.quota_period, now))
+        return _summary(now_is, now)
 
     def set_legacy_sign(self, username: str, allowed: bool) -> None:
         self._set(username, allow_legacy_sign=allowed)
@@ -167,7 +169,7 @@ class UserDirectory:
                 self._add_secret(connection, user_id, self._box.decrypt(kept.secret), kept.created_at)
             secret = self._add_secret(connection, user_id, new_secret(), self._now_ms())
         show(secret)
-        self._changed(username)
+        self._changed(username, None)
         return secret
 
     def _add_secret(self, connection: Connection, user_id: int, secret: str, created_at: int) -> str:
@@ -180,7 +182,7 @@ class UserDirectory:
             this = update(users).where(users.c.username == username)
             if connection.execute(this.values(values)).rowcount == 0:
                 raise UnknownUser(username)
-        self._changed(username)
+        self._changed(username, None)
 
     def _now_ms(self) -> int:
         return int(self._clock.now() * 1000)

@@ -257,6 +257,7 @@ def test_a_user_nobody_knows_waits_for_mysql(site: Site) -> None:
     with site.mysql.stopped():
         answer = site.server.post(Caller("nobody-knows", "secret").body(picture=PICTURE))
         assert answer.json()["status_code"] == 18
+    time.sleep(int(answer.headers["Retry-After"]))
     assert site.post(Caller("nobody-knows", "secret").body(picture=PICTURE)).json()["status_code"] == 4
 
 
