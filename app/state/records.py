@@ -26,7 +26,7 @@ class UsageRow(BaseModel):
     """A row of usage_records, as begun (neither finished_at nor status_code), as finished (both), or as
     lost with its worker (status_code alone: it still may be finished).
 
-    Numbers may come as text, as a stream keeps them. `charged` follows from the rest.
+    `charged` follows from the rest.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
