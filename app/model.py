@@ -119,13 +119,14 @@ class Line:
 class Page:
     """The lines of one picture in reading order, and the name of the model that read them.
 
-    detection_ms, recognition_ms: how long each took; None where the engine does not part them.
+    detection_ms, recognition_ms: how long each took; None where the engine does not part them. They are no
+    part of what was read: pages compare without them.
     """
 
     lines: tuple[Line, ...]
     model: str
-    detection_ms: int | None = None
-    recognition_ms: int | None = None
+    detection_ms: int | None = field(default=None, compare=False)
+    recognition_ms: int | None = field(default=None, compare=False)
 
     @property
     def text(self) -> str:
