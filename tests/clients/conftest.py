@@ -133,12 +133,17 @@ def picture_url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def service(start_server: Callable[..., Server], picture_url: str) -> Server:  # noqa: F811
-    """The server of all clients. It is busy as soon as its threads are, and fetches from our picture host."""
+    """The server of all clients. It fetches from our picture host."""
     return start_server(
         OCR_FETCH__ALLOW_NETWORKS="127.0.0.0/8",
         OCR_FETCH__ALLOW_PORTS=picture_url.split(":")[2].split("/")[0],
-        OCR_ENGINE__QUEUE_WAIT_S="0.01",
     )
+
+
+@pytest.fixture(scope="session")
+def busy_service(start_server: Callable[..., Server]) -> Server:  # noqa: F811
+    """One that is busy as soon as its threads are."""
+    return start_server(OCR_ENGINE__QUEUE_WAIT_S="0.01")
 
 
 @pytest.fixture(scope="session")
