@@ -17,5 +17,5 @@ def extensions() -> frozenset[str]:
 
 
 def prefers_int8() -> bool:
-    """Whether 8-bit integers are its fastest: it has the instruction for them, and no matrix unit (AMX)."""
+    """Whether it has an instruction for 8-bit integers, and no matrix unit (AMX)."""
     return bool(extensions() & {"avx512_vnni", "avx_vnni"}) and "amx_bf16" not in extensions()
