@@ -1,4 +1,4 @@
-"""Debian's Chromium against a real gunicorn. Both are started once; each test has a profile of its own."""
+"""Chromium against a real gunicorn, both started for a module; each test has a profile of its own."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ FLAGS = [
 expect.set_options(timeout=30_000)
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """For this package alone: Playwright keeps an event loop running, and others could not start theirs."""
+    """For one module: Playwright keeps an event loop running, and tests after it could not start theirs."""
     chromium = shutil.which("chromium")
     if chromium is None:
         why = "no chromium: apt-get install chromium fonts-noto-cjk"
@@ -49,13 +49,13 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def pictures() -> Iterator[PictureHost]:
     with PictureHost({"/receipt.png": http(200, RECEIPT.read_bytes(), "Content-Type: image/png")}) as host:
         yield host
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def server(start_server: Callable[..., Server], pictures: PictureHost) -> Server:  # noqa: F811
     """One engine thread and a short queue, so that a test can fill them; pictures may come from our host."""
     return start_server(
@@ -67,7 +67,7 @@ def server(start_server: Callable[..., Server], pictures: PictureHost) -> Server
     )
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def alice(server: Server) -> Caller:
     return server.caller()
 
