@@ -33,9 +33,10 @@ class Admission(Protocol):
         """Spend the nonce, a place in the user's rate and one of its quota, and begin its usage record.
 
         All or nothing, in one atomic step shared by all workers. The same request_id with the same nonce
-        is our own retry while its record is open, and is admitted without being charged twice. Raises
-        NonceReplayed (also for a request_id that is another's), RateLimited, QuotaExhausted, UserDisabled
-        (meanwhile), DependencyUnavailable.
+        is our own retry while its record is open, or was closed as recognised a moment ago so that its
+        answer may have been lost; it is admitted without being charged twice. Raises NonceReplayed (also
+        for a request_id that is another's), RateLimited, QuotaExhausted, UserDisabled (meanwhile),
+        DependencyUnavailable.
         """
 
 

@@ -53,12 +53,12 @@ class FakeAdmission:
     def __init__(self) -> None:
         self.nonces: dict[tuple[str, str], str] = {}
         self.used: Counter[str] = Counter()
-        self.open: set[str] = set()
+        self.unanswered: set[str] = set()
 
     def admit(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> Quota:
         spent_by = self.nonces.get((account.username, request.nonce))
         known = request.request_id in self.nonces.values()
-        if spent_by is not None and (spent_by != request.request_id or spent_by not in self.open):
+        if spent_by is not None and (spent_by != request.request_id or spent_by not in self.unanswered):
             raise NonceReplayed
         if spent_by is None and known:
             raise NonceReplayed
@@ -68,7 +68,7 @@ class FakeAdmission:
                 raise QuotaExhausted
             self.nonces[account.username, request.nonce] = request.request_id
             self.used[account.username] += 1
-            self.open.add(request.request_id)
+            self.unanswered.add(request.request_id)
         return Quota(limit, None if limit is None else limit - self.used[account.username])
 
 
@@ -82,5 +82,6 @@ class FakeUsageLog:
             raise LookupError(record.request_id)
         if record.request_id not in self.records:
             self.records[record.request_id] = record
-            self._admission.open.discard(record.request_id)
+            if not record.charged:
+                self._admission.unanswered.discard(record.request_id)
             self._admission.used[record.username] -= not record.charged

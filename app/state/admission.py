@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, and_, delete, insert, or_, select
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import NonceReplayed, QuotaExhausted, UserDisabled
 from app.model import Account, OcrRequest
 from app.state.quota import period_left_s
 from app.state.tables import nonces, usage_records, users
+
+ANSWER_LOST_MS = 10_000
+"""A worker may die between the record of a recognised picture and its answer: Nginx asks again at once."""
 
 
 def locked_user(connection: Connection, account: Account) -> Row[Any]:
@@ -30,12 +33,12 @@ def lock_user(connection: Connection, user_id: int | ScalarSelect[int]) -> None:
 
 
 def spend_nonce(connection: Connection, user_id: int, request: OcrRequest, now: int, until: int) -> bool:
-    """False if this very request has spent it and still runs: it is our own retry."""
+    """False if this very request has spent it and may not have been answered: it is our own retry."""
     this = (nonces.c.user_id == user_id, nonces.c.nonce == request.nonce)
     spent = connection.execute(select(nonces).where(*this)).one_or_none()
     if spent is not None:
         if spent.expires_at > now:
-            if spent.request_id == request.request_id and _runs(connection, request.request_id):
+            if spent.request_id == request.request_id and _unanswered(connection, request.request_id, now):
                 return False
             raise NonceReplayed(f"spent by request {spent.request_id}")
         connection.execute(delete(nonces).where(*this))
@@ -44,8 +47,11 @@ def spend_nonce(connection: Connection, user_id: int, request: OcrRequest, now: 
     return True
 
 
-def _runs(connection: Connection, request_id: str) -> bool:
-    this = (usage_records.c.request_id == request_id, usage_records.c.status_code.is_(None))
+def _unanswered(connection: Connection, request_id: str, now: int) -> bool:
+    """It runs, or was recognised and charged a moment ago, so that its answer may have been lost."""
+    runs = usage_records.c.status_code.is_(None)
+    lost = and_(usage_records.c.charged, usage_records.c.finished_at > now - ANSWER_LOST_MS)
+    this = (usage_records.c.request_id == request_id, or_(runs, lost))
     return connection.execute(select(usage_records.c.user_id).where(*this)).first() is not None
 
 

@@ -23,6 +23,10 @@ def nonce_key(user_id: int, nonce: str) -> str:
     return f"ocr:nonce:{user_id}:{nonce}"
 
 
+def recognised_key(request_id: str) -> str:
+    return f"ocr:recognised:{request_id}"
+
+
 def rate_key(user_id: int) -> str:
     return f"ocr:rate:{user_id}"
 

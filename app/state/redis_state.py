@@ -23,7 +23,8 @@ from app.errors import (
 )
 from app.model import Account, KeepText, OcrRequest, Quota, UsageRecord
 from app.ports import Clock
-from app.state.held import EPOCH, OPEN, STREAM, Budget, Held, nonce_key, rate_key
+from app.state.admission import ANSWER_LOST_MS
+from app.state.held import EPOCH, OPEN, STREAM, Budget, Held, nonce_key, rate_key, recognised_key
 from app.state.quota import charged_rows, period_end
 from app.state.rate import Rate
 from app.state.records import columns
@@ -137,13 +138,14 @@ class RedisState:
         budget = held.budget
         return bool(
             self._finish(
-                [OPEN, budget.held_key, budget.quota_key, STREAM],
+                [OPEN, budget.held_key, budget.quota_key, STREAM, recognised_key(held.request_id)],
                 held.member,
                 held.request_id,
                 int(held.charged),
                 held.as_json(),
                 int(held.only_if_open),
                 budget.ends_ms or "",
+                ANSWER_LOST_MS,
             )
         )
 
@@ -172,6 +174,7 @@ class RedisState:
             budget.quota_key,
             budget.held_key,
             OPEN,
+            recognised_key(request.request_id),
         )
         deadline_ms = self._redis_ms() + self._timeout_ms
         try:

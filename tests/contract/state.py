@@ -112,8 +112,8 @@ def sql_store(
     clock: Clock,
     *,
     database_url: str,
-    busy_timeout_ms: int = 20_000,
-    mysql_timeout_s: float = 30,
+    busy_timeout_ms: int = 100_000,
+    mysql_timeout_s: float = 100,
     mysql_connections: int = 10,
     **changes: Any,
 ) -> SqlStore:

@@ -221,15 +221,38 @@ def test_a_request_id_cannot_be_used_for_two_nonces(state: State, ended: bool) -
     state.admission.admit(state.account(), ocr_request("nonce-0002"), nonce_ttl_s=60)  # it was not spent
 
 
-@pytest.mark.parametrize("code", [RECOGNISED, 14])
-def test_what_has_ended_is_not_retried_by_us(state: State, code: int) -> None:
+def test_what_has_failed_is_not_retried_by_us(state: State) -> None:
     state.add_user("alice", quota_limit=5)
     state.admission.admit(state.account(), ocr_request(), nonce_ttl_s=60)
-    state.usage.finish(UsageRecord(id_of("nonce-0001"), "alice", code))
+    state.usage.finish(UsageRecord(id_of("nonce-0001"), "alice", 14))
 
     with pytest.raises(NonceReplayed):
         state.admission.admit(state.account(), ocr_request(), nonce_ttl_s=60)
-    assert state.used("alice") == int(code == RECOGNISED)
+    assert state.used("alice") == 0
+
+
+def test_a_worker_that_died_before_its_answer_went_out_is_stood_in_for(state: State) -> None:
+    """By another one, which Nginx asks at once: read again, and charged once."""
+    state.add_user("alice", quota_limit=1)
+    record = UsageRecord(id_of("nonce-0001"), "alice", RECOGNISED)
+
+    for _ in range(2):
+        assert state.admission.admit(state.account(), ocr_request(), nonce_ttl_s=60) == Quota(1, 0)
+        state.usage.finish(record)
+
+    with pytest.raises(NonceReplayed):
+        state.admission.admit(state.account(), ocr_request(request_id="another"), nonce_ttl_s=60)
+    assert state.used("alice") == 1
+
+
+def test_an_answer_may_have_been_lost_for_a_moment_only(store: SqlStore, clock: FakeClock) -> None:
+    store.users.add("alice")
+    admit(store)
+    store.finish(UsageRecord(id_of("nonce-0001"), "alice", RECOGNISED))
+    clock.advance(10)
+
+    with pytest.raises(NonceReplayed):
+        admit(store)
 
 
 @only_sqlite
@@ -265,8 +288,10 @@ def admit_from_many_threads(
         name = f"{number}-{thread}"
         try:
             admit(store, "nonce-0001" if same_nonce else name, request_id=name)
-        except ServiceError as error:
+        except (NonceReplayed, QuotaExhausted) as error:
             return error.error
+        except ServiceError as error:
+            return repr(error)
         return "admitted"
 
     with ThreadPoolExecutor(THREADS) as threads:

@@ -71,7 +71,7 @@ def nodes(
         ("10.0.0.12:8081", f"127.0.0.1:{PORTS[1]}"),
         kind=Node,
         OCR_STATE__DATABASE_URL=mysql_server.url,
-        OCR_STATE__MYSQL_TIMEOUT_S=20,
+        OCR_STATE__MYSQL_TIMEOUT_S=60,
         **redis_url,
     )
     flush = [str(Path(sys.prefix, "bin", "flask")), "usage", "flush"]

@@ -1,7 +1,7 @@
 #!lua
 -- Admit a request or refuse it, in one step: nonce, then rate, then quota. A refusal changes nothing.
 -- Every answer begins with its name and Redis's time in milliseconds.
-local EPOCH, NONCE, RATE, QUOTA, HELD, OPEN = unpack(KEYS)
+local EPOCH, NONCE, RATE, QUOTA, HELD, OPEN, RECOGNISED = unpack(KEYS)
 local deadline_ms = tonumber(ARGV[1]) -- on Redis's clock: nobody waits for an answer after it
 local signed_ms = tonumber(ARGV[2]) -- nil: at any time since a nonce of its kind is kept
 local request_id = ARGV[3]
@@ -33,7 +33,7 @@ if spent_by and spent_by ~= request_id then
     return { 'replayed', now_ms, spent_by }
 end
 local runs_since = redis.call('ZSCORE', OPEN, member)
-if spent_by and not runs_since then -- it has ended: whoever sends it now is not we
+if spent_by and not runs_since and redis.call('EXISTS', RECOGNISED) == 0 then -- we would not send it again
     return { 'replayed', now_ms, spent_by }
 end
 if not spent_by and (runs_since or redis.call('SISMEMBER', HELD, request_id) == 1) then
@@ -47,7 +47,7 @@ if limit then
     left = limit - tonumber(rows) - redis.call('SCARD', HELD)
 end
 if spent_by then -- our own retry: admitted, and charged, already
-    return { 'admitted', now_ms, left and math.max(left, 0), runs_since }
+    return { 'admitted', now_ms, left and math.max(left, 0), runs_since or started_ms }
 end
 
 -- The generic cell rate algorithm, as in rate.py.
