@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import RequestMalformed
 from app.web.codec import MAX_FIELDS
-from app.web.multipart import MAX_HEAD_BYTES, check_parts
+from app.web.multipart import MAX_BOUNDARY_CHARS, MAX_HEAD_BYTES, check_parts
 
 MIB = 1024 * 1024
 PART = b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n'
@@ -38,7 +38,7 @@ def test_refused_in_no_time(body: bytes) -> None:
     assert time.thread_time() - started < 0.1
 
 
-@pytest.mark.parametrize("boundary", ["", "x" * 71])
+@pytest.mark.parametrize("boundary", ["", "x" * (MAX_BOUNDARY_CHARS + 1)])
 def test_boundary_out_of_bounds(boundary: str) -> None:
     with pytest.raises(RequestMalformed):
         check_parts(b"--" + boundary.encode() + b"--", boundary)

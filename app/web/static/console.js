@@ -34,6 +34,8 @@ function loaded(source) {
 async function readPicture(source) {
   latest = source;
   running?.abort();
+  running = null;
+  stage(null);
   hideProblem();
   if (source.blob && source.blob.type && !source.blob.type.startsWith("image/")) {
     drawProblem({ key: "not_a_picture", values: { name: source.name } });
@@ -51,10 +53,12 @@ async function readPicture(source) {
     const wanted = options();
     asked = JSON.stringify(wanted);
     const answer = await read(blob ? { blob } : source, account, wanted, sending);
-    if (answer.body.status_code === 6) succeed(answer, { image: await loaded(source), scaled, name: nameOf(source) });
+    const image = answer.body.status_code === 6 ? await loaded(source) : null;
+    if (running !== control) return; // another picture came meanwhile
+    if (answer.body.status_code === 6) succeed(answer, { image, scaled, name: nameOf(source) });
     else drawProblem(answer);
   } catch (error) {
-    if (error.name !== "AbortError") drawProblem(error);
+    if (running === control && error.name !== "AbortError") drawProblem(error);
   } finally {
     if (running === control) stage(null);
   }
