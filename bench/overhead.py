@@ -42,7 +42,10 @@ TITLES = {"bare": "bare Flask route", "embedded": "ours, SQLite", "redis": "ours
 
 def measure() -> dict[str, Any]:
     """By kind: p50 and p99 of one client in ms, requests/s of several, the p50 added to the bare route."""
-    kinds = [kind for kind in TITLES if kind != "redis" or shutil.which("redis-server")]
+    kinds = list(TITLES)
+    if not shutil.which("redis-server"):
+        say("  without Redis: redis-server is not installed")
+        kinds.remove("redis")
     found = {}
     for kind in kinds:
         with tempfile.TemporaryDirectory() as folder, _store(kind, Path(folder)) as store:
