@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,17 +10,18 @@ from dataclasses import replace
 
 import pytest
 import requests
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from app.web.pages import load_words
 from config.settings import ROOT, load_tips
 from tests.browser.conftest import INSECURE_HOST, Reader
-from tests.picture_host import PictureHost, silence
+from tests.picture_host import PictureHost, http, silence
 from tests.process.conftest import Server
 from tests.signing import Caller
 
 Readers = Callable[..., Reader]
 
+LINES = json.loads((ROOT / "samples" / "labels.json").read_text())["receipt.png"]
 LETTER = (ROOT / "samples" / "letter.jpg").read_bytes()
 TIPS = load_tips()
 WORDS = load_words()
@@ -125,6 +127,44 @@ def test_a_picture_can_be_given_up_before_it_is_sent(reader: Readers, alice: Cal
     expect(page.locator("#progress")).to_be_hidden()
     expect(page.locator("#problem")).to_be_hidden()
     assert [url for url in asked if url.endswith("/ocr")] == []
+
+
+def test_of_two_pictures_that_wait_for_a_name_the_newer_is_read(reader: Readers, alice: Caller) -> None:
+    somebody = reader()
+    page = somebody.open()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    somebody.upload({"name": "older.jpg", "mimeType": "image/jpeg", "buffer": LETTER})
+    page.get_by_label("User name").fill(alice.username)
+    somebody.upload()
+    expect(page.get_by_label("User name")).to_have_value(alice.username)
+    page.get_by_label("Secret", exact=True).fill(alice.secret)
+    page.keyboard.press("Enter")
+    assert somebody.text() == LINES
+    expect(page.locator("#picture-name")).to_contain_text("receipt.png")
+    assert len([url for url in asked if url.endswith("/ocr")]) == 1
+
+
+def test_a_late_picture_never_covers_a_newer_one(
+    reader: Readers, alice: Caller, pictures: PictureHost
+) -> None:
+    """The older was read, and its host is slow to show it to the browser."""
+    older = pictures.url("/older.png")
+    pictures.answers["/older.png"] = http(200, LETTER, "Content-Type: image/jpeg")
+    somebody = reader()
+    page = somebody.open(alice)
+    held: list[Route] = []
+    page.route(older, lambda route: held.append(route))
+    with page.expect_request(older):
+        page.locator("#url").fill(older)
+        page.locator("#url").press("Enter")
+    somebody.upload()
+    assert somebody.text() == LINES
+    with page.expect_request_finished(lambda request: request.url == older):
+        held[0].continue_()
+    page.wait_for_timeout(300)
+    assert somebody.text() == LINES
+    expect(page.locator("#picture-name")).to_contain_text("receipt.png")
 
 
 def test_what_is_no_picture_is_not_sent(reader: Readers, alice: Caller) -> None:

@@ -13,7 +13,7 @@ export function account() {
 /** The account, asked for if need be; null if the reader would rather not. */
 export function askAccount() {
   if (account()) return Promise.resolve(account());
-  open();
+  if (!$("sign-in").open) open(); // else what was typed would be lost
   return new Promise((settle) => {
     $("sign-in").addEventListener("close", () => settle(account()), { once: true });
   });

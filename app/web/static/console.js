@@ -42,7 +42,7 @@ async function readPicture(source) {
     return;
   }
   const account = await askAccount();
-  if (!account) return;
+  if (!account || latest !== source) return; // another picture came while the reader signed in
   const control = new AbortController();
   running = control;
   hideResult();
