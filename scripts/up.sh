@@ -33,6 +33,7 @@ OCR_STATE__REDIS_URL=unix://$PWD/var/redis.sock
 OCR_STATE__SPOOL_DIR=$PWD/var/spool
 OCR_STATE__KEY_FILE=$PWD/var/secret.key
 OCR_ENGINE__CRASH_DIR=$PWD/var/crashes
+OCR_AUTH__FAILURES_FILE=$PWD/var/failures
 END
     cat >var/mariadb.sql <<END
 CREATE DATABASE IF NOT EXISTS ocr CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

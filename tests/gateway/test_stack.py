@@ -158,6 +158,12 @@ def test_what_is_missing_is_named_with_the_command_that_installs_it(checkout: St
     assert "apt-get install -y supervisor nginx-light mariadb-server redis-server" in done.stderr
 
 
+def test_the_instances_share_what_they_know_of_crashes_and_wrong_signatures(stack: Stack) -> None:
+    for name in ("crashes", "failures"):
+        assert [path.parent.name for path in (stack.root / "var").rglob(name)] == ["var"], name
+        assert (stack.root / "var" / name).exists()
+
+
 def test_secrets_are_for_the_owner_alone(stack: Stack) -> None:
     for name in ("stack.env", "mariadb.sql", "secret.key"):
         assert (stack.root / "var" / name).stat().st_mode & 0o077 == 0, name
