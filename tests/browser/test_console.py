@@ -16,30 +16,11 @@ from playwright.sync_api import expect
 from config.settings import ROOT
 from tests.browser.conftest import RECEIPT, Reader
 from tests.picture_host import PictureHost
-from tests.process.conftest import Server
 from tests.signing import Caller
 
 LINES = json.loads((ROOT / "samples" / "labels.json").read_text())["receipt.png"]
 
 Readers = Callable[..., Reader]
-
-
-def test_a_newcomer_opens_the_link_and_reads_the_sample(reader: Readers, server: Server) -> None:
-    """`make run` prints such an address; the secret leaves the address bar at once and is never sent."""
-    link = server.flask("users", "link", server.caller("newcomer").username).strip()
-    secret = link.partition("secret=")[2]
-    somebody = reader()
-    sent: list[str] = []
-    somebody.page.on("request", lambda request: sent.append(f"{request.url} {request.post_data_buffer!r}"))
-    somebody.page.goto(link)
-    assert somebody.page.url == f"{server.url}/"
-    expect(somebody.page.locator("#account-name")).to_have_text("newcomer")
-    somebody.page.get_by_role("button", name="Try the sample").click()
-    assert somebody.text() == LINES
-    assert len(sent) > 10
-    assert not [request for request in sent if secret in request]
-    assert secret not in server.log("access.log")
-    assert somebody.page.evaluate("[document.cookie, localStorage.length]") == ["", 0]
 
 
 def test_who_is_not_signed_in_is_asked_and_the_picture_waits(reader: Readers, alice: Caller) -> None:
