@@ -93,7 +93,8 @@ class NativeThreads:
     own queue has no limit, and refuse a newcomer by the time it would have to wait.
 
     queue_wait_s: the longest wait for a thread. read_limit_s: a read that takes longer cannot be stopped, so
-    its caller is answered, and no new work is taken. max_worker_mb: the size that this process may have after
+    its caller is answered, and no new work is taken; refuse(picture) sees to it
+    that it is not read again. max_worker_mb: the size that this process may have after
     a read, 0 for any; a larger one goes on until it is replaced. replace_worker(why) asks for that, once.
     watch_queue(length) is told how many places are taken, whenever that changes.
     """
@@ -107,6 +108,7 @@ class NativeThreads:
         read_limit_s: float,
         max_worker_mb: int,
         clock: Clock,
+        refuse: Callable[[bytes], None],
         replace_worker: Callable[[str], None],
         watch_queue: Callable[[int], None],
     ) -> None:
@@ -116,6 +118,7 @@ class NativeThreads:
         self._read_limit_s = read_limit_s
         self._max_worker_mb = max_worker_mb
         self._clock = clock
+        self._refuse = refuse
         self._replace_worker = replace_worker
         self._watch_queue = watch_queue
         self._pool = ThreadPool(threads)
@@ -181,7 +184,7 @@ class NativeThreads:
             self._free.release()
             raise
         place.reading = True
-        watch = gevent.spawn_later(self._read_limit_s, self._give_up)
+        watch = gevent.spawn_later(self._read_limit_s, self._give_up, data)
         job.rawlink(lambda _: self._done(place, watch, begun))
         try:
             outcome = job.get(timeout=max(0.0, min(deadline - begun, self._read_limit_s)))
@@ -199,9 +202,12 @@ class NativeThreads:
         self._read_s += NEWEST * (self._clock.monotonic() - begun - self._read_s)
         self._free.release()
 
-    def _give_up(self) -> None:
+    def _give_up(self, data: bytes) -> None:
         self._overrun = True
-        self._leave_service(f"a read took over {self._read_limit_s:g} s")
+        try:
+            self._refuse(data)
+        finally:
+            self._leave_service(f"a read took over {self._read_limit_s:g} s")
 
     def _check_size(self) -> None:
         if self._max_worker_mb and (size := resident_mb()) > self._max_worker_mb:

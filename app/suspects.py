@@ -1,8 +1,9 @@
-"""Pictures that were being read when a worker crashed: they are not read again for a while.
+"""Pictures whose reading took a worker down: they are not read again for a while.
 
 Each worker keeps a file with the digests of what its threads read; when native code crashes, faulthandler
 appends its traceback. Every worker that shares the folder sees both at once, before Nginx can send the
 picture to a second one. A worker that was killed leaves no traceback: its pictures may be read again.
+A picture whose read never ended, so that its worker had to be replaced, gets a file of its own.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from pathlib import Path
 from app.errors import OcrFailed
 
 REFUSED_FOR_S = 600
-"""How long a picture is refused, from the crash on."""
+"""How long a picture is refused, from then on."""
 
 _DIGEST = 64  # hex digits of a SHA-256
 _READ_AT_ONCE = 64
-_NOTES = _DIGEST * _READ_AT_ONCE  # bytes; what comes after them is a traceback
+_NOTES = _DIGEST * _READ_AT_ONCE  # bytes; what comes after them says how it ended
 _NONE = b" " * _DIGEST
 
 
@@ -57,9 +58,9 @@ class Suspects:
 
     @contextmanager
     def reading(self, digest: str) -> Iterator[None]:
-        """Note what is being read, by its SHA-256 in hex. Raises OcrFailed if a worker crashed with it."""
-        if any(digest.encode() in self._notes_of_crashed(file) for file in self._others()):
-            raise OcrFailed("a worker crashed while it was read")
+        """Note what is being read, by its SHA-256 in hex. Raises OcrFailed if it took a worker down."""
+        if any(digest.encode() in self._notes_of_ended(file) for file in self._others()):
+            raise OcrFailed("its reading took a worker down")
         if not self._free:
             yield
             return
@@ -71,11 +72,16 @@ class Suspects:
             os.pwrite(self._file, _NONE, at)
             self._free.append(at)
 
+    def refuse(self, digest: str, why: str) -> None:
+        """From now on, in this worker too, as if one had crashed with it."""
+        path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"
+        path.write_bytes(digest.encode().ljust(_NOTES) + why.encode())
+
     def _others(self) -> Iterator[os.DirEntry[str]]:
         with suppress(FileNotFoundError), os.scandir(self._folder) as files:
             yield from (file for file in files if file.name != self._own)
 
-    def _notes_of_crashed(self, file: os.DirEntry[str]) -> bytes:
+    def _notes_of_ended(self, file: os.DirEntry[str]) -> bytes:
         with suppress(FileNotFoundError):
             about = file.stat()
             if about.st_size > _NOTES and about.st_mtime > time.time() - REFUSED_FOR_S:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import signal
@@ -110,7 +111,7 @@ class Services:
         except OSError as error:
             raise RuntimeError(f"OCR_ENGINE__CRASH_DIR cannot be used: {error}") from error
         for traceback in tracebacks:
-            log.error("a worker has crashed", extra={"fields": {"traceback": traceback}})
+            log.error("a worker was taken down", extra={"fields": {"traceback": traceback}})
 
     def check_guard(self) -> None:
         """Raise RuntimeError if a picture URL could reach one of our own listeners."""
@@ -128,7 +129,7 @@ def build_services(settings: Settings) -> Services:
     )
     suspects = Suspects(settings.engine.crash_dir)
     reader = partial(build_reader, settings, clock, suspects.reading)
-    offload = _build_offload(settings, reader, clock, metrics)
+    offload = _build_offload(settings, reader, clock, metrics, suspects)
     failures = FailureLimit(
         settings.auth.failures_file, per_minute=settings.auth.failures_per_minute, clock=clock
     )
@@ -207,7 +208,7 @@ def build_engine(settings: EngineSettings) -> Engine:
 
 
 def _build_offload(
-    settings: Settings, reader: Callable[[], Reader], clock: Clock, metrics: Metrics
+    settings: Settings, reader: Callable[[], Reader], clock: Clock, metrics: Metrics, suspects: Suspects
 ) -> Offload:
     if not under_gevent():
         return Inline(reader, clock=clock)
@@ -220,6 +221,7 @@ def _build_offload(
         read_limit_s=settings.engine.read_limit_s,
         max_worker_mb=settings.engine.max_worker_mb,
         clock=clock,
+        refuse=lambda data: suspects.refuse(hashlib.sha256(data).hexdigest(), "its read never ended"),
         replace_worker=_replace_this_worker,
         watch_queue=metrics.queued,
     )

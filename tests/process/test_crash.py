@@ -50,10 +50,13 @@ def await_true(condition: Callable[[], object], within_s: float = 30) -> None:
 
 def readers_of(server: Server, picture: bytes) -> list[int]:
     """The workers that are reading it now."""
+    return sorted(readers_in(server.home / "var" / "crashes", picture) & {*server.workers()})
+
+
+def readers_in(crashes: Path, picture: bytes) -> set[int]:
+    """Whose files name it: workers that read it, or were ended by it."""
     digest = hashlib.sha256(picture).hexdigest().encode()
-    files = Path(server.home, "var", "crashes").iterdir()
-    readers = [int(file.name.partition("-")[0]) for file in files if digest in file.read_bytes()]
-    return sorted({*readers} & {*server.workers()})
+    return {int(file.name.partition("-")[0]) for file in crashes.iterdir() if digest in file.read_bytes()}
 
 
 def killed_while_reading(server: Server, caller: Caller, ending: signal.Signals) -> None:

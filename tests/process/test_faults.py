@@ -100,7 +100,7 @@ def test_after_a_killed_worker_the_next_request_succeeds(start_server: Callable[
     assert server.post(alice.body(picture=PICTURE)).status_code == 200
 
 
-def test_a_read_over_its_limit_costs_one_answer_and_the_worker_is_replaced(
+def test_a_read_over_its_limit_costs_one_answer_and_one_worker_and_is_not_tried_again(
     start_server: Callable[..., Server],
 ) -> None:
     server = start_server(OCR_ENGINE__READ_LIMIT_S=0.01)
@@ -110,6 +110,11 @@ def test_a_read_over_its_limit_costs_one_answer_and_the_worker_is_replaced(
     assert (answer.status_code, answer.json()["error"]) == (500, "ocr_failed")
     await_true(lambda: server.workers() and server.workers() != before)
     server.await_ready()
+    patient = start_server(OCR_ENGINE__CRASH_DIR=server.home / "var" / "crashes")
+    workers = patient.workers()
+    answer = patient.post(patient.caller().body(picture=PICTURE))
+    assert (answer.status_code, answer.json()["error"]) == (500, "ocr_failed")
+    assert patient.workers() == workers
 
 
 def test_17_busy_comes_at_once_and_the_same_body_may_be_sent_again(

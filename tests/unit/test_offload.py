@@ -51,6 +51,7 @@ class Bench:
         max_worker_mb: int = 0,
     ) -> None:
         self.reader = SleepyReader()
+        self.refused: list[bytes] = []
         self.replaced: list[str] = []
         self.lengths: list[int] = []
         self.offload = NativeThreads(
@@ -60,6 +61,7 @@ class Bench:
             read_limit_s=read_limit_s,
             max_worker_mb=max_worker_mb,
             clock=CLOCK,
+            refuse=self.refused.append,
             replace_worker=self.replaced.append,
             watch_queue=self.lengths.append,
         )
@@ -88,6 +90,7 @@ def unstarted(build: Callable[[], SleepyReader]) -> NativeThreads:
         read_limit_s=1,
         max_worker_mb=0,
         clock=CLOCK,
+        refuse=lambda data: None,
         replace_worker=lambda why: None,
         watch_queue=lambda length: None,
     )
@@ -235,6 +238,7 @@ def test_a_read_over_its_limit_is_answered_and_the_worker_replaced() -> None:
     assert bench.read(b"2") == "ocr_failed"
     assert other.get() == "0.3"
     gevent.sleep(0.1)
+    assert bench.refused == [b"2"]
     assert bench.replaced == ["a read took over 0.5 s"]
     assert not bench.offload.ready()
     assert bench.read() == "busy"
@@ -245,6 +249,7 @@ def test_a_worker_that_is_too_large_asks_once_to_be_replaced_and_goes_on_until_i
     assert not bench.replaced
     assert bench.read_all(b"unsupported", b"0.1", b"0.1") == ["picture_unsupported", "0.1", "0.1"]
     [why] = bench.replaced
+    assert not bench.refused
     assert re.fullmatch(r"\d+ MB are more than 1", why)
     assert bench.offload.ready()
 

@@ -63,6 +63,17 @@ def test_what_a_killed_worker_read_is_innocent(tmp_path: Path, end: signal.Signa
     read(tmp_path, ONE)
 
 
+def test_what_is_refused_by_name_is_refused_at_once_by_all_and_nothing_else(tmp_path: Path) -> None:
+    suspects = Suspects(tmp_path)
+    with suspects.reading(ONE), suspects.reading(OTHER):
+        suspects.refuse(ONE, "its read never ended")
+    with pytest.raises(OcrFailed), suspects.reading(ONE):
+        pass
+    with pytest.raises(OcrFailed):
+        read(tmp_path, ONE)
+    read(tmp_path, OTHER)
+
+
 def test_after_ten_minutes_it_is_tried_again(tmp_path: Path) -> None:
     ended_by(signal.SIGSEGV, tmp_path)
     [file] = tmp_path.iterdir()
