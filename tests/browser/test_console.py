@@ -16,6 +16,7 @@ from playwright.sync_api import expect
 from config.settings import ROOT
 from tests.browser.conftest import RECEIPT, Reader
 from tests.picture_host import PictureHost
+from tests.servers import which
 from tests.signing import Caller
 
 LINES = json.loads((ROOT / "samples" / "labels.json").read_text())["receipt.png"]
@@ -175,6 +176,7 @@ def test_the_programs_run_as_they_are_shown(
     reader: Readers, alice: Caller, pictures: PictureHost, from_url: bool
 ) -> None:
     """With an option of each kind, so that what they sign is more than the picture."""
+    which("curl")
     somebody = reader()
     page = somebody.open(alice)
     page.locator(".options summary").click()

@@ -30,7 +30,7 @@ from app.state.redis_link import RedisLink
 from app.wiring import SystemClock
 from tests.contract.state import RedisStore, id_of, ocr_request, used
 from tests.fakes import FakeClock
-from tests.servers import RedisServer, free_port
+from tests.servers import RedisServer, free_port, which
 
 FAILED = 14
 
@@ -685,8 +685,8 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
     """A certificate for localhost, and its key."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-         "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
+        [which("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "1", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost",
          "-keyout", str(key), "-out", str(certificate)],
         check=True, capture_output=True,
     )  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 
 from config.settings import ROOT
 from tests.process.conftest import Server
+from tests.servers import which
 from tests.signing import Caller
 
 README = (ROOT / "README.md").read_text()
@@ -28,13 +29,15 @@ def reader(server: Server) -> Caller:
 
 
 def run(command: list[str], server: Server, caller: Caller) -> str:
-    variables = {"CALLER": caller.username, "SECRET": caller.secret, "SERVICE_URL": f"{server.url}/ocr"}
+    variables = {"OCR_USER": caller.username, "OCR_SECRET": caller.secret, "OCR_URL": f"{server.url}/ocr"}
     done = subprocess.run(command, cwd=ROOT, env=server.env | variables, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_the_shell_example(server: Server, reader: Caller) -> None:
+    for program in ("curl", "openssl"):
+        which(program)
     answer = json.loads(run(["sh", "-euc", example("sh")], server, reader))
     assert answer["status_code"] == 6
     assert answer["result"].splitlines() == LINES

@@ -41,6 +41,22 @@ def test_both_have_the_same_commands() -> None:
     assert sorted(command.findall(ENGLISH)) == sorted(command.findall(CHINESE))
 
 
+def test_both_have_the_same_links() -> None:
+    assert links(ENGLISH) == links(CHINESE)
+    assert len(links(ENGLISH)) > 15
+
+
+def tables(text: str) -> list[list[int]]:
+    """The columns of each row of each table."""
+    found = re.findall(r"(?:^\|.*\n)+", prose(text), re.MULTILINE)
+    return [[len(re.findall(r"(?<!\\)\|", row)) - 1 for row in table.splitlines()] for table in found]
+
+
+def test_both_have_the_same_tables() -> None:
+    assert tables(ENGLISH) == tables(CHINESE)
+    assert len(tables(ENGLISH)) >= 4
+
+
 def test_both_have_the_same_figures_of_speed() -> None:
     """Measured once, so they may not differ."""
     start = r"\| p50.*"

@@ -16,6 +16,7 @@ from click.testing import Result
 from app import create_app
 from config.settings import ROOT, Settings
 from tests.picture_host import PictureHost, http
+from tests.servers import which
 from tests.signing import Caller
 from tests.web.conftest import Service
 
@@ -102,6 +103,7 @@ def test_sign_makes_a_body_that_is_accepted(flask: Flask, private: Service) -> N
 
 def test_the_curl_line_works_as_it_is_printed(flask: Flask) -> None:
     """Pasted into a shell, with a picture host standing for the service; we look at what curl sent."""
+    which("curl")
     flask("users", "add", "dave")
     line = flask("sign", "https://example.com/it's.png", "--user", "dave").stderr
     with PictureHost({"/ocr": http(200, b"{}")}) as host:
