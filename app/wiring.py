@@ -123,7 +123,7 @@ def build_services(settings: Settings) -> Services:
     configure_logging(settings.log.file, settings.log.level)
     clock = SystemClock()
     metrics = Metrics()
-    state = build_state(settings, clock, failed=partial(metrics.store_failed, "redis"))
+    state = build_state(settings, clock, failed=metrics.store_failed)
     fetcher = GuardedFetcher(
         **settings.fetch.model_dump(), max_picture_bytes=settings.limits.max_picture_bytes, clock=clock
     )

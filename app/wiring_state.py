@@ -74,11 +74,11 @@ class StateParts:
         return backlog(self.redis.link, self.redis.spool, self.clock) if self.redis else {}
 
 
-def build_state(settings: Settings, clock: Clock, *, failed: Callable[[], None]) -> StateParts:
-    """failed: told of each fault of Redis."""
-    link = _build_link(settings.state, clock, failed, settings.state.redis_timeout_ms)
+def build_state(settings: Settings, clock: Clock, *, failed: Callable[[str], None]) -> StateParts:
+    """failed: told of each fault, of `redis` or of `database`."""
+    link = _build_link(settings.state, clock, partial(failed, "redis"), settings.state.redis_timeout_ms)
     store = SqlStore(
-        build_database(settings.state),
+        build_database(settings.state, failed=partial(failed, "database")),
         key_file=settings.state.key_file,
         rate_per_minute=settings.auth.rate_per_minute,
         rate_burst=settings.auth.rate_burst,
@@ -95,12 +95,13 @@ def build_patient(url: str) -> Database:
     return build_database(StateSettings(database_url=url)).patient()
 
 
-def build_database(settings: StateSettings) -> Database:
+def build_database(settings: StateSettings, failed: Callable[[], None] = lambda: None) -> Database:
     return Database(
         settings.database_url,
         busy_timeout_ms=settings.busy_timeout_ms,
         mysql_timeout_s=settings.mysql_timeout_s,
         mysql_connections=settings.mysql_connections,
+        failed=failed,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection
@@ -24,20 +24,32 @@ PATIENT_TIMEOUT_S = 3600
 """How long one statement of an operator's command may take on MySQL."""
 
 
+class DatabaseUnavailable(DependencyUnavailable):
+    def __init__(self, detail: object) -> None:
+        super().__init__(f"database: {detail}", retry_after=1)
+
+
 class Database:
     """SQLite or MySQL, by the URL. Opens nothing until it is used: it may be built before a fork, but not
     used before one.
 
     busy_timeout_ms: how long to wait for another writer, and for a free connection.
     mysql_timeout_s: how long MySQL may take to be connected, and then to answer.
-    mysql_connections: how many a process holds at most.
+    mysql_connections: how many a process holds at most. failed: told of each fault, for the metrics.
     """
 
     def __init__(
-        self, url: str, *, busy_timeout_ms: int, mysql_timeout_s: float, mysql_connections: int
+        self,
+        url: str,
+        *,
+        busy_timeout_ms: int,
+        mysql_timeout_s: float,
+        mysql_connections: int,
+        failed: Callable[[], None] = lambda: None,
     ) -> None:
         parsed = make_url(url)
         self._url = url
+        self._failed = failed
         self._busy_timeout_ms = busy_timeout_ms
         self.shown = parsed.render_as_string(hide_password=True)
         self.embedded = parsed.get_backend_name() == "sqlite"
@@ -64,7 +76,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """For single statements: each sees one state of the database. Raises DependencyUnavailable."""
-        with _faults_named(), self._engine.connect() as connection:
+        with self._faults_told(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
@@ -74,11 +86,20 @@ class Database:
         SQLite has one writer at a time. On MySQL writers go on side by side, and a row read `FOR UPDATE` is
         the reader's alone until its transaction ends.
         """
-        with _faults_named(), self._writer.begin() as connection:
+        with self._faults_told(), self._writer.begin() as connection:
             yield connection
 
     def close(self) -> None:
         self._engine.dispose()
+
+    @contextmanager
+    def _faults_told(self) -> Iterator[None]:
+        try:
+            with _faults_named():
+                yield
+        except DatabaseUnavailable:
+            self._failed()
+            raise
 
 
 @contextmanager
@@ -87,12 +108,12 @@ def _faults_named() -> Iterator[None]:
     try:
         yield
     except (PoolTimeout, OSError) as error:
-        raise DependencyUnavailable(f"database: {error}", retry_after=1) from error
+        raise DatabaseUnavailable(error) from error
     except DBAPIError as error:
         if not _unavailable(error):
             raise
         remedy = " (`flask db init` makes the tables)" if _lacks_table(error) else ""
-        raise DependencyUnavailable(f"database: {error.orig}{remedy}", retry_after=1) from error
+        raise DatabaseUnavailable(f"{error.orig}{remedy}") from error
 
 
 def _unavailable(error: DBAPIError) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from config.settings import ROOT
 from tests.process.conftest import COMMAND, OURS, Server
@@ -68,6 +69,9 @@ def test_pictures_are_read_and_recorded_on_mysql(
     with empty.stopped():
         away = server.post(caller.body(picture=PICTURE))
         assert (away.status_code, away.json()["error"]) == (503, "dependency_unavailable")
+        unready = requests.get(f"{server.url}/readyz", timeout=30)
+        assert (unready.status_code, unready.json()["store"]) == (503, "unavailable")
+        assert 'ocr_store_faults_total{store="database"}' in server.metrics()
     give_up = time.monotonic() + 30
     while (back := server.post(caller.body(picture=PICTURE)).status_code) != 200:
         assert time.monotonic() < give_up, back

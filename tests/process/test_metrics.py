@@ -17,6 +17,8 @@ import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from app.errors import ServiceError
+from app.model import RECOGNISED
 from config.settings import ROOT
 from tests.process.conftest import Server
 from tests.process.test_faults import await_true
@@ -135,6 +137,26 @@ def named(text: str) -> set[str]:
     return set(NAME.findall(text))
 
 
+def labels_there(server: Server) -> dict[str, set[str]]:
+    """The values that each label may have: those shown, the contract's codes, and what Prometheus adds."""
+    scraped = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+    there: dict[str, set[str]] = {"instance": set(), "job": {job["job_name"] for job in scraped}}
+    for family in text_string_to_metric_families(server.metrics()):
+        for sample in family.samples:
+            for label, value in sample.labels.items():
+                there.setdefault(label, set()).add(value)
+    codes = [RECOGNISED, *(error.status_code for error in ServiceError.__subclasses__())]
+    return there | {"status_code": {str(code) for code in codes}}
+
+
+def assert_there(expression: str, metrics: set[str], labels: dict[str, set[str]]) -> None:
+    assert named(expression) <= metrics, expression
+    for label, values in re.findall(r'(\w+)[=!][=~]?"([^"]*)"', expression):
+        assert set(values.split("|")) <= labels[label], expression
+    for grouped in re.findall(r"\b(?:by|on) \(([^)]*)\)", expression):
+        assert set(grouped.split(", ")) <= labels.keys(), expression
+
+
 def test_rules_and_dashboard_name_only_what_there_is(
     start_server: Callable[..., Server], redis_server: RedisServer
 ) -> None:
@@ -145,13 +167,17 @@ def test_rules_and_dashboard_name_only_what_there_is(
     assert patiently(server, server.caller(), png(40)[0])["status_code"] == 6
     with redis_server.stopped():
         requests.post(f"{server.url}/ocr", json=Caller("nobody", "x").body(picture=b"x"), timeout=10)
-        requests.get(f"{server.url}/readyz", timeout=10)
+        unready = requests.get(f"{server.url}/readyz", timeout=10)
+        assert (unready.status_code, unready.json()["store"]) == (503, "unavailable")
+        assert requests.get(f"{server.url}/healthz", timeout=10).ok
     await_true(lambda: ("ocr_stream_lag_seconds", "") in samples(server))
-    there = {name for name, _ in samples(server)}
+    assert samples(server)["ocr_store_faults_total", "redis"] >= 1
+    there, labels = {name for name, _ in samples(server)}, labels_there(server)
+    assert {"total", "queue"} <= labels["stage"] and labels["store"] == {"redis"}
     for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]:
         for rule in group["rules"]:
             assert rule["annotations"].keys() == {"summary", "description"}
-            assert named(rule["expr"]) <= there, rule["alert"]
+            assert_there(rule["expr"], there, labels)
     expressions = [
         target["expr"]
         for panel in json.loads(DASHBOARD.read_text())["panels"]
@@ -159,7 +185,7 @@ def test_rules_and_dashboard_name_only_what_there_is(
     ]
     assert expressions
     for expression in expressions:
-        assert named(expression) <= there, expression
+        assert_there(expression, there, labels)
 
 
 def test_every_alert_is_explained_to_the_operator() -> None:
