@@ -14,7 +14,7 @@ setup: $(VENV)/.installed models/.pulled  ## make the virtual environment and pu
 run: setup  ## set up, serve on 127.0.0.1:8081, and read a sample picture over the signed API
 	@scripts/run.sh
 
-up: setup  ## start all of it under supervisord: database, two instances, Nginx on port 8080
+up: setup  ## start all of it under supervisord: database, Redis, mover, two instances, Nginx on port 8080
 	@scripts/up.sh
 
 down:  ## stop what `make up` started

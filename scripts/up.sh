@@ -1,5 +1,5 @@
 #!/bin/sh
-# Start the whole service on this machine under supervisord: MariaDB, Redis, two instances, Nginx. `make down` stops it.
+# Start the whole service on this machine under supervisord: MariaDB, Redis, the mover, two instances, Nginx. `make down` stops it.
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -83,7 +83,7 @@ until [ -S var/mariadb.sock ] && [ -S var/redis.sock ]; do
 done
 "$bin/flask" --env-file var/stack.env db init
 "$bin/flask" --env-file var/stack.env db upgrade
-echo "Starting two instances and Nginx ..."
+echo "Starting the mover, two instances and Nginx ..."
 supervisorctl -c $conf start mover web1 web2 nginx >/dev/null
 
 ready() {
