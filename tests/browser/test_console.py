@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from config.settings import ROOT
 from tests.browser.conftest import RECEIPT, Reader
 from tests.picture_host import PictureHost
-from tests.servers import which
 from tests.signing import Caller
 
 LINES = json.loads((ROOT / "samples" / "labels.json").read_text())["receipt.png"]
 
 Readers = Callable[..., Reader]
+
+
+def test_a_bar_tells_how_much_of_the_picture_is_sent(reader: Readers, alice: Caller) -> None:
+    file = io.BytesIO()
+    Image.open(RECEIPT).convert("RGB").save(file, "PNG", compress_level=0)
+    assert len(file.getvalue()) > 2_000_000
+    somebody = reader()
+    page = somebody.open(alice)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 1_000_000}
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slow)
+    page.evaluate(
+        """() => {
+            window.told = [];
+            const bar = document.getElementById('bar');
+            new MutationObserver(() => bar.hasAttribute('value') && window.told.push(bar.value))
+                .observe(bar, { attributes: true });
+        }"""
+    )
+    somebody.upload({"name": "large.png", "mimeType": "image/png", "buffer": file.getvalue()})
+    assert somebody.text() == LINES
+    told = page.evaluate("window.told")
+    assert told == sorted(told)
+    assert len({percent for percent in told if 0 < percent < 100}) >= 3, told
 
 
 def test_who_is_not_signed_in_is_asked_and_the_picture_waits(reader: Readers, alice: Caller) -> None:
@@ -50,6 +70,29 @@ def test_a_line_and_its_box_light_up_together(reader: Readers, alice: Caller) ->
     expect(page.locator("#lines li").nth(0)).to_have_class("sure lit")
     page.locator("polygon").nth(1).click()
     expect(page.locator("#lines li").nth(1)).to_be_focused()
+
+
+def test_boxes_and_lines_are_coloured_by_score(reader: Readers, alice: Caller, pictures: PictureHost) -> None:
+    scores = {0.99: "sure", 0.95: "sure", 0.949: "fair", 0.8: "fair", 0.799: "doubtful"}
+
+    def scored(route: Route) -> None:
+        answer = route.fetch()
+        body = answer.json()
+        for line, score in zip(body["lines"], scores, strict=False):
+            line["score"] = score
+        route.fulfill(response=answer, json=body)
+
+    somebody = reader()
+    page = somebody.open(alice)
+    page.route("**/ocr", scored)
+    page.locator("#url").fill(pictures.url("/receipt.png"))
+    page.locator("#url").press("Enter")
+    assert somebody.text() == LINES
+    for number, tone in enumerate(scores.values()):
+        expect(page.locator("polygon").nth(number)).to_have_class(tone)
+        expect(page.locator("#lines li").nth(number)).to_have_class(tone)
+    strokes = "boxes => boxes.map(box => getComputedStyle(box).stroke)"
+    assert len(set(page.locator("polygon").evaluate_all(strokes))) == 3
 
 
 def test_a_url_is_fetched_by_the_service(reader: Readers, alice: Caller, pictures: PictureHost) -> None:
@@ -169,41 +212,6 @@ def test_text_and_answer_can_be_taken_along(reader: Readers, alice: Caller) -> N
         page.locator("#save-json").click()
     answer = json.loads(saved.value.path().read_text("utf-8"))
     assert [line["text"] for line in answer["lines"]] == LINES
-
-
-@pytest.mark.parametrize("from_url", [False, True])
-def test_the_programs_run_as_they_are_shown(
-    reader: Readers, alice: Caller, pictures: PictureHost, from_url: bool
-) -> None:
-    """With an option of each kind, so that what they sign is more than the picture."""
-    which("curl")
-    somebody = reader()
-    page = somebody.open(alice)
-    page.locator(".options summary").click()
-    page.get_by_label("Turn the page").check()
-    page.get_by_label("Characters").select_option("chinese+latin")
-    page.get_by_label("Detection size").fill("1280")
-    if from_url:
-        page.locator("#url").fill(pictures.url("/receipt.png"))
-        page.locator("#url").press("Enter")
-    else:
-        somebody.upload()
-    read = somebody.text()
-    page.get_by_label("with my secret").check()
-    curl = page.locator("#code").inner_text()
-    page.get_by_role("tab", name="Python").click()
-    python = page.locator("#code").inner_text()
-    page.get_by_role("tab", name="Request").click()
-    sent = json.loads(page.locator("#code").inner_text())
-    assert sent | {"orient": True, "charset": "chinese+latin", "side_limit": 1280} == sent
-
-    def run(*command: str) -> str:
-        done = subprocess.run(command, cwd=RECEIPT.parent, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    assert json.loads(run("sh", "-euc", curl))["result"].splitlines() == read
-    assert run(sys.executable, "-c", python).splitlines() == read
 
 
 def test_a_picture_that_the_browser_cannot_show_is_read_all_the_same(

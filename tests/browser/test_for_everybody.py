@@ -10,6 +10,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import PHONE, SHOTS, Reader
+from tests.picture_host import PictureHost
 from tests.signing import Caller
 
 Readers = Callable[..., Reader]
@@ -104,39 +105,46 @@ def test_the_theme_is_the_systems_until_it_is_switched(reader: Readers) -> None:
     assert page.evaluate(BODY_COLOUR) == light
 
 
-def test_all_of_it_works_by_keyboard(reader: Readers, alice: Caller) -> None:
+def test_all_of_it_works_by_keyboard(reader: Readers, alice: Caller, pictures: PictureHost) -> None:
     somebody = reader(permissions=["clipboard-read", "clipboard-write"])
     page = somebody.open()
+    keys = page.keyboard
 
     def tab_to(selector: str) -> None:
-        for _ in range(40):
+        for _ in range(60):
             if page.locator(selector).first.evaluate("node => node === document.activeElement"):
                 return
-            page.keyboard.press("Tab")
+            keys.press("Tab")
         pytest.fail(f"Tab never comes to {selector}")
 
     tab_to(".skip")
     tab_to("#sample")
-    page.keyboard.press("Enter")
+    keys.press("Enter")
     expect(page.get_by_role("dialog")).to_be_visible()
     tab_to("[name=user]")
-    page.keyboard.type(alice.username)
+    keys.type(alice.username)
     tab_to("[name=secret]")
-    page.keyboard.type(alice.secret)
-    page.keyboard.press("Enter")
+    keys.type(alice.secret)
+    keys.press("Enter")
     lines = somebody.text()
-    tab_to("#lines li")
-    for _ in range(3):
-        page.keyboard.press("ArrowDown")
-    expect(page.locator("#lines li").nth(3)).to_be_focused()
-    expect(page.locator("polygon").nth(3)).to_have_class("sure lit")
-    page.keyboard.press("End")
-    expect(page.locator("#lines li").last).to_be_focused()
-    tab_to("#tab-curl")
-    page.keyboard.press("ArrowRight")
-    expect(page.locator("#tab-python")).to_be_focused()
-    expect(page.locator("#code")).to_contain_text("import base64")
-    page.locator("#copy").focus()
-    page.keyboard.press("Enter")
+    expect(page.locator("#picture-name")).to_contain_text("sample.png")
+    tab_to("#url")
+    keys.type(pictures.url("/receipt.png"))
+    keys.press("Enter")
+    expect(page.locator("#picture-name")).to_contain_text("receipt.png")
+    assert somebody.text() == lines
+    tab_to("#copy")
+    keys.press("Enter")
     expect(page.locator("#toast")).to_have_text("Copied.")
     assert page.evaluate("navigator.clipboard.readText()").splitlines() == lines
+    tab_to("#lines li")
+    for _ in range(3):
+        keys.press("ArrowDown")
+    expect(page.locator("#lines li").nth(3)).to_be_focused()
+    expect(page.locator("polygon").nth(3)).to_have_class("sure lit")
+    keys.press("End")
+    expect(page.locator("#lines li").last).to_be_focused()
+    tab_to("#tab-curl")
+    keys.press("ArrowRight")
+    expect(page.locator("#tab-python")).to_be_focused()
+    expect(page.locator("#code")).to_contain_text("import hashlib")

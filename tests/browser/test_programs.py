@@ -1,10 +1,13 @@
-"""The API's page: the signing rule at work, and "try it"."""
+"""For who writes a program: what the console shows of a request, and the API's page."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import expect
 
 from app.authenticate import as_signed, sign, string_to_sign
@@ -13,10 +16,66 @@ from app.web.docs import FIELDS, SECRET, example
 from config.settings import ROOT
 from tests.browser.conftest import RECEIPT, Reader
 from tests.picture_host import PictureHost
+from tests.servers import which
 from tests.signing import Caller
 
 VECTORS = ROOT / "clients" / "signing-vectors.json"
 Readers = Callable[..., Reader]
+
+
+@pytest.mark.parametrize("from_url", [False, True])
+def test_the_programs_run_as_they_are_shown(
+    reader: Readers, alice: Caller, pictures: PictureHost, from_url: bool
+) -> None:
+    """With an option of each kind, so that what they sign is more than the picture."""
+    which("curl")
+    somebody = reader()
+    page = somebody.open(alice)
+    page.locator(".options summary").click()
+    page.get_by_label("Turn the page").check()
+    page.get_by_label("Characters").select_option("chinese+latin")
+    page.get_by_label("Detection size").fill("1280")
+    if from_url:
+        page.locator("#url").fill(pictures.url("/receipt.png"))
+        page.locator("#url").press("Enter")
+    else:
+        somebody.upload()
+    read = somebody.text()
+    page.get_by_label("with my secret").check()
+    curl = page.locator("#code").inner_text()
+    page.get_by_role("tab", name="Python").click()
+    python = page.locator("#code").inner_text()
+    page.get_by_role("tab", name="Request").click()
+    sent = json.loads(page.locator("#code").inner_text())
+    assert sent | {"orient": True, "charset": "chinese+latin", "side_limit": 1280} == sent
+
+    def run(*command: str) -> str:
+        done = subprocess.run(command, cwd=RECEIPT.parent, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert json.loads(run("sh", "-euc", curl))["result"].splitlines() == read
+    assert run(sys.executable, "-c", python).splitlines() == read
+
+
+def test_the_exact_request_and_answer_are_shown_and_copied(
+    reader: Readers, alice: Caller, pictures: PictureHost
+) -> None:
+    somebody = reader(permissions=["clipboard-read", "clipboard-write"])
+    page = somebody.open(alice)
+    page.locator("#url").fill(pictures.url("/receipt.png"))
+    with page.expect_response("**/ocr") as answered:
+        page.locator("#url").press("Enter")
+    assert somebody.text()
+    sent, got = answered.value.request.post_data_json, answered.value.json()
+    assert got["status_code"] == 6
+    for tab, exact in (("Request", sent), ("Answer", got)):
+        page.get_by_role("tab", name=tab).click()
+        shown = page.locator("#code").inner_text()
+        assert json.loads(shown) == exact
+        page.locator("#copy-code").click()
+        page.wait_for_function("async shown => (await navigator.clipboard.readText()) === shown", arg=shown)
+        expect(page.locator("#toast")).to_have_text("Copied.")
 
 
 def test_the_example_is_worked_anew_as_it_is_changed(reader: Readers) -> None:
