@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import requests
 
 from config.settings import ROOT
 from tests.gateway.conftest import Gateway, Instance, MakeGateway, await_true, http_get
@@ -126,14 +128,34 @@ def test_a_nonce_counts_once_over_both(nodes: Gateway, mysql_server: MySqlServer
     assert rows(mysql_server, caller) == 6
 
 
-def test_a_disabled_user_is_stopped_on_both_within_a_second(nodes: Gateway) -> None:
-    caller = nodes.caller("leaver")
-    for n in range(4):
-        assert nodes.post(caller.body(picture=png(n)[0])).status_code == 200
-    nodes.flask("users", "disable", "leaver")  # takes longer than a second itself
-    with ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(lambda n: nodes.post(caller.body(picture=png(n)[0])), range(8)))
-    assert {answer.status_code for answer in answers} == {403}
+def test_a_disabled_user_is_stopped_on_both_within_a_second(
+    nodes: Gateway, mysql_server: MySqlServer
+) -> None:
+    """From the commit on; the second one is for a machine that has other work."""
+    caller, stop = nodes.caller("leaver"), threading.Event()
+
+    def keep_asking(node: Node) -> list[tuple[float, int]]:
+        answers = []
+        while not stop.wait(0.02):
+            begun, body = time.monotonic(), caller.body(picture=b"no picture")
+            answer = requests.post(f"http://127.0.0.1:{node.port}/ocr", json=body, timeout=60)
+            answers.append((begun, answer.status_code))
+        return answers
+
+    with ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(keep_asking, node) for node in nodes.instances]  # type: ignore[arg-type]
+        disabled = pool.submit(nodes.flask, "users", "disable", "leaver")
+        query = "SELECT enabled FROM ocr.users WHERE username = 'leaver'"
+        try:
+            await_true(lambda: mysql_server.execute(query) == [(0,)])
+            committed = time.monotonic()
+            time.sleep(3)
+        finally:
+            stop.set()
+        disabled.result()
+    for answers in (job.result() for job in asked):
+        assert answers[0][1] == 422
+        assert {status for begun, status in answers if begun > committed + 2} == {403}
 
 
 def test_a_node_that_loses_power_loses_no_request(nodes: Gateway, mysql_server: MySqlServer) -> None:
@@ -172,8 +194,8 @@ def test_what_a_request_costs_the_stores(
     assert {answer.status_code for answer in answers} == {200}
     statements, commands = ((2 * b - a - c) / 40 for a, b, c in zip(before, after, idle, strict=True))
     print(f"a request: {statements:.1f} statements to MariaDB, {commands:.1f} commands to Redis")
-    assert statements < (20 if server is None else 10)
-    assert commands < 40
+    assert statements < (20 if server is None else 5)
+    assert commands < 28
 
 
 def spent(mysql: MySqlServer, server: RedisServer | None) -> tuple[float, float]:
