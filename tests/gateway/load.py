@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import requests
 
@@ -42,18 +43,34 @@ class Answers:
 
 
 @contextmanager
-def callers(gateway: Gateway, caller: Caller, count: int = 4) -> Iterator[Answers]:
-    """So many of them, each with a picture of its own, one request after the other over new connections."""
+def callers(gateway: Gateway, caller: Caller, count: int = 4, *, reloaded: bool = False) -> Iterator[Answers]:
+    """So many of them, each with a picture of its own, one request after the other.
+
+    Half of them make a connection for each request, the others keep theirs. reloaded: Nginx is, whose old
+    workers may end an idle one just when its caller asks on it. Then the same is sent again on a new one: had
+    it been begun, it would be a replay, and count as wrong.
+    """
     answers, stop = Answers(), threading.Event()
+
+    def ask(session: requests.Session, body: dict[str, Any]) -> requests.Response:
+        try:
+            return gateway.post(body, session)
+        except requests.ConnectionError:
+            if not reloaded:
+                raise
+            return gateway.post(body, session)
 
     def keep_asking(n: int) -> None:
         picture, text = png(n)
+        session = requests.Session()
         while not stop.is_set():
             begun = time.monotonic()
-            answer = gateway.post(caller.body(picture=picture), headers={"Connection": "close"})
+            body = caller.body(picture=picture)
+            answer = ask(session, body) if n % 2 else gateway.post(body, headers={"Connection": "close"})
             answers.add(answer.status_code, time.monotonic() - begun)
             if answer.status_code != 200 or answer.json()["result"] != text:
                 answers.wrong.append(answer.text)
+        session.close()
 
     with ThreadPoolExecutor(count) as pool:
         running = [pool.submit(keep_asking, n) for n in range(count)]

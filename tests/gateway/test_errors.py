@@ -119,18 +119,6 @@ def test_no_instance_is_busy_with_retry_after(make_gateway: MakeGateway) -> None
         assert int(answer.headers["Retry-After"]) >= 1
 
 
-def test_one_address_has_its_limits_and_others_do_not_feel_them(gateway: Gateway) -> None:
-    """More requests in a moment than the burst allows; the rest of the world is let in meanwhile."""
-    greedy, other = source("127.0.0.5"), source("127.0.0.6")
-    answers = [greedy.post(f"{gateway.url}/ocr", data=b"{}", timeout=10) for _ in range(600)]
-    refused = [answer for answer in answers if answer.status_code == 429]
-    assert refused
-    assert refused[0].json()["status_code"] == 12
-    assert refused[0].json()["tips"] == load_tips()["rate_limited"]["en"]
-    assert int(refused[0].headers["Retry-After"]) >= 1
-    assert other.post(f"{gateway.url}/ocr", data=b"{}", timeout=10).status_code == 415
-
-
 def source(address: str) -> requests.Session:
     """Requests that come from this loopback address."""
 

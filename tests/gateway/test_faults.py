@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.server
 import os
-import shutil
+import re
 import signal
 import sqlite3
 import threading
@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 import requests
@@ -29,7 +30,7 @@ PICTURE_TAKES_S = 2.0
 
 
 def test_a_reload_of_nginx_loses_no_request(gateway: Gateway) -> None:
-    with kept_asking(gateway, "reloads"):
+    with kept_asking(gateway, "reloads", reloaded=True):
         for _ in range(3):
             time.sleep(0.5)
             gateway.reload()
@@ -52,10 +53,10 @@ def test_a_rolling_restart_loses_no_request(gateway: Gateway) -> None:
 
 
 @contextmanager
-def kept_asking(gateway: Gateway, name: str) -> Iterator[None]:
+def kept_asking(gateway: Gateway, name: str, *, reloaded: bool = False) -> Iterator[None]:
     """Four callers at work all the while: each request is answered 200 with its own text and counted once."""
     caller = gateway.caller(name)
-    with callers(gateway, caller) as answers:
+    with callers(gateway, caller, reloaded=reloaded) as answers:
         await_true(lambda: len(answers.statuses) > 4)
         yield
         after = len(answers.statuses)
@@ -145,26 +146,47 @@ class Sibling(http.server.BaseHTTPRequestHandler):
         pass
 
 
-@pytest.mark.parametrize(("name", "port"), [("slt", 8082), ("fc", 8083)])
-def test_a_sibling_service_is_one_file_and_a_reload(gateway: Gateway, name: str, port: int) -> None:
-    file = gateway.prefix / "deploy" / "upstreams.d" / f"{name}.conf"
-    file.unlink()
-    gateway.reload()
-    assert requests.get(f"{gateway.url}/{name}/hello", timeout=10).status_code == 404
+@contextmanager
+def sibling(name: str, port: int, deploy: Path) -> Iterator[None]:
+    """The service itself, and its file in this `deploy`: the repository's with another port."""
+    text = (ROOT / "deploy" / "upstreams.d" / f"{name}.conf").read_text()
+    assert f"127.0.0.1:{port};" in text
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sibling) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
+        file = deploy / "upstreams.d" / f"{name}.conf"
+        file.write_text(text.replace(f":{port};", f":{server.server_port};"))
         try:
-            with kept_asking(gateway, f"beside-{name}"):
-                shutil.copy(ROOT / "deploy" / "upstreams.d" / f"{name}.conf", file)
-                assert f"127.0.0.1:{port};" in file.read_text()
-                file.write_text(file.read_text().replace(f":{port};", f":{server.server_port};"))
-                gateway.reload()
-                forged = {"X-Forwarded-For": "203.0.113.7", "X-Request-ID": "forged"}
-                answer = requests.get(f"{gateway.url}/{name}/hello", headers=forged, timeout=10)
+            yield
         finally:
             server.shutdown()
             thread.join()
-    assert answer.text.startswith(f"/{name}/hello\n")
-    assert "X-Forwarded-For: 127.0.0.1" in answer.text
-    assert "forged" not in answer.text
+
+
+FORGED = {
+    "Host": "ocr.example",
+    "X-Forwarded-For": "203.0.113.7",
+    "X-Forwarded-Proto": "ftp",
+    "X-Request-ID": "forged",
+}
+
+
+def assert_told_the_truth(answer: requests.Response, path: str, scheme: str) -> None:
+    """What a sibling saw of a request with FORGED headers."""
+    seen, *lines = answer.text.splitlines()
+    told = dict(line.split(": ", 1) for line in lines)
+    assert (seen, told["Host"], told["X-Forwarded-For"]) == (path, "ocr.example", "127.0.0.1")
+    assert told["X-Forwarded-Proto"] == scheme
+    assert re.fullmatch("[0-9a-f]{32}", told["X-Request-ID"])
+
+
+@pytest.mark.parametrize(("name", "port"), [("slt", 8082), ("fc", 8083)])
+def test_a_sibling_service_is_one_file_and_a_reload(gateway: Gateway, name: str, port: int) -> None:
+    deploy = gateway.prefix / "deploy"
+    (deploy / "upstreams.d" / f"{name}.conf").unlink()
+    gateway.reload()
+    assert requests.get(f"{gateway.url}/{name}/hello", timeout=10).status_code == 404
+    with kept_asking(gateway, f"beside-{name}", reloaded=True), sibling(name, port, deploy):
+        gateway.reload()
+        answer = requests.get(f"{gateway.url}/{name}/hello", headers=FORGED, timeout=10)
+    assert_told_the_truth(answer, f"/{name}/hello", "http")

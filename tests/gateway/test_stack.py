@@ -17,6 +17,7 @@ import requests
 
 from config.settings import ROOT
 from tests.gateway.conftest import await_true
+from tests.gateway.test_faults import FORGED, assert_told_the_truth, sibling
 from tests.process.conftest import OURS, free_port
 from tests.process.test_serving import png
 from tests.servers import which
@@ -122,10 +123,13 @@ def test_what_dies_is_started_again_and_nobody_notices(stack: Stack, caller: Cal
 
 
 def test_https_and_http_2_by_make_tls(stack: Stack, caller: Caller) -> None:
-    assert "Nginx was reloaded" in stack.run("scripts/tls.sh")
     certificate = stack.root / "var" / "tls" / "cert.pem"
     url = f"https://localhost:{stack.tls_port}"
-    await_true(lambda: answers(url, certificate), 10)
+    with sibling("slt", 8082, stack.root / "deploy"):
+        assert "Nginx was reloaded" in stack.run("scripts/tls.sh")
+        await_true(lambda: answers(url, certificate), 10)
+        told = requests.get(f"{url}/slt", headers=FORGED, verify=str(certificate), timeout=10)
+    assert_told_the_truth(told, "/slt", "https")
     body = caller.body(picture=png(4)[0])
     answer = requests.post(f"{url}/ocr", json=body, verify=str(certificate), timeout=60)
     assert answer.json()["result"] == png(4)[1]
