@@ -137,7 +137,7 @@ def test_17_busy_comes_at_once_and_the_same_body_may_be_sent_again(
     "choice", [{"OCR_ENGINE__RUNTIME": "onnxruntime"}, {"OCR_ENGINE__NAME": "paddleocr"}]
 )
 def test_other_engines_serve_too(start_server: Callable[..., Server], choice: dict[str, str]) -> None:
-    server = start_server(**choice)
+    server = start_server(**choice, OCR_ENGINE__QUEUE_WAIT_S=60)
     alice = server.caller()
     with ThreadPoolExecutor(3) as pool:
         answers = list(pool.map(lambda _: server.post(alice.body(picture=PICTURE)), range(3)))
