@@ -144,11 +144,27 @@ class RedisServer(ServerProcess):
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.port = free_port()
+        self._folder = folder
         command = [
             which("redis-server"), "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder),
             "--appendonly", "yes", "--maxmemory-policy", "noeviction", "--save", "", *options,
         ]  # fmt: skip
         super().__init__(command, folder / "redis.log", self._is_there)
+
+    def drop_file(self) -> None:
+        """While it is stopped."""
+        for file in self._folder.glob("appendonlydir/*"):
+            file.unlink()
+
+    @contextmanager
+    def refusing_writes(self) -> Iterator[None]:
+        """It has no memory left."""
+        with closing(redis.Redis(port=self.port)) as client:
+            client.config_set("maxmemory", 1)
+            try:
+                yield
+            finally:
+                client.config_set("maxmemory", 0)
 
     @property
     def url(self) -> str:

@@ -65,47 +65,57 @@ class RedisLink:
 
     def ask(self, *command: str | float) -> Any:
         """Redis's answer, as strings and integers. Raises RedisUnavailable, NoScriptError."""
-        with self._breaker():
-            try:
-                connection = self._pool.get_connection()  # type: ignore[no-untyped-call]
-            except _GONE as error:
-                raise RedisUnavailable(str(error)) from error
-            try:
+        closed_until = self._enter()
+        with self._faults_noted():
+            connection = self._pool.get_connection()  # type: ignore[no-untyped-call]
+        try:
+            if self._closed_until != closed_until:
+                self._refuse_while_closed()  # others have found out while this one waited for a connection
+            with self._faults_noted(sent=True):  # before the next one gets the connection
                 connection.send_command(*command)
-                return connection.read_response()
-            except _GONE as error:
-                raise RedisUnavailable(str(error), sent=True) from error
-            except RedisError:
-                raise
-            except BaseException:  # a greenlet that was ended must not leave its answer to the next caller
-                connection.disconnect()
-                raise
-            finally:
-                self._pool.release(connection)  # type: ignore[no-untyped-call]
+                answer = connection.read_response()
+        except (RedisError, DependencyUnavailable):
+            raise
+        except BaseException:  # a greenlet that was ended must not leave its answer to the next caller
+            connection.disconnect()
+            raise
+        finally:
+            self._pool.release(connection)  # type: ignore[no-untyped-call]
+        self._open()
+        return answer
 
     def close(self) -> None:
         self._pool.disconnect()
 
-    @contextmanager
-    def _breaker(self) -> Iterator[None]:
-        now = self._clock.monotonic()
-        if now < self._closed_until:
-            raise RedisUnavailable(f"left alone for a moment after: {self._fault}")
+    def _enter(self) -> float:
+        """Until when the others are refused, as this caller knows it."""
+        self._refuse_while_closed()
         if self._fault:
-            self._closed_until = now + PAUSE_S  # for the others: this call finds out
+            self._closed_until = self._clock.monotonic() + PAUSE_S  # for the others: this call finds out
+        return self._closed_until
+
+    def _refuse_while_closed(self) -> None:
+        if self._clock.monotonic() < self._closed_until:
+            raise RedisUnavailable(f"left alone for a moment after: {self._fault}")
+
+    @contextmanager
+    def _faults_noted(self, *, sent: bool = False) -> Iterator[None]:
         try:
             yield
-        except RedisUnavailable as error:
-            self._fault = error.detail
+        except _GONE as error:
+            unavailable = RedisUnavailable(str(error), sent=sent)
+            self._fault = unavailable.detail
             self._closed_until = self._clock.monotonic() + PAUSE_S
             self._failed()
-            raise
+            raise unavailable from error
         except RedisError as error:  # it answers, but will not: no memory, no disk, a replica, no rights
-            self._fault, self._closed_until = "", 0.0
+            self._open()
             if isinstance(error, NoScriptError):
                 raise
             self._failed()
             raise RedisUnavailable(str(error), code=str(error).partition(" ")[0]) from error
+
+    def _open(self) -> None:
         self._fault, self._closed_until = "", 0.0
 
 

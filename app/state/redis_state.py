@@ -25,7 +25,7 @@ from app.model import Account, KeepText, OcrRequest, Quota, UsageRecord
 from app.ports import Clock
 from app.state.admission import ANSWER_LOST_MS
 from app.state.held import EPOCH, OPEN, STREAM, Budget, Held, nonce_key, rate_key, recognised_key
-from app.state.quota import charged_rows, period_end
+from app.state.quota import charged_rows, period_left_s
 from app.state.rate import Rate
 from app.state.records import columns
 from app.state.redis_link import RedisLink, RedisUnavailable, Script
@@ -113,7 +113,7 @@ class RedisState:
             elif outcome == "no count":
                 self._count_rows(begun.budget, request.deadline)
             elif outcome != "late":  # with its answer came the time, so that the next deadline is right
-                _refuse(outcome, detail, request, period_end(account.quota_period, now), now)
+                _refuse(outcome, detail, request, period_left_s(account.quota_period, now))
         raise DependencyUnavailable(f"redis: {outcome}, {TRIES} times", retry_after=1)
 
     def finish(self, record: UsageRecord) -> None:
@@ -248,16 +248,13 @@ def _signed_ms(request: OcrRequest) -> int | str:
     return "" if request.timestamp is None or request.legacy else request.timestamp * 1000
 
 
-def _refuse(
-    outcome: str, detail: list[Any], request: OcrRequest, period_ends: int | None, now: int
-) -> NoReturn:
+def _refuse(outcome: str, detail: list[Any], request: OcrRequest, next_period_s: int | None) -> NoReturn:
     if outcome == "replayed":
         raise NonceReplayed(f"spent by request {detail[0]}")
     if outcome == "too fast":
         raise RateLimited("over the user's rate", retry_after=detail[0])
     if outcome == "nothing left":
-        wait_s = None if period_ends is None else math.ceil((period_ends - now) / 1000)
-        raise QuotaExhausted("nothing left", retry_after=wait_s)
+        raise QuotaExhausted("nothing left", retry_after=next_period_s)
     if outcome != "before epoch":
         raise AssertionError(outcome)
     opens_in_s = math.ceil(detail[0] / 1000)

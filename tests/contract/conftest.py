@@ -63,15 +63,15 @@ def redis_store(store: SqlStore, tmp_path: Path, redis_server: RedisServer) -> I
     joined.link.close()
 
 
-@pytest.fixture(params=["sqlite", "mysql", "redis", "fake"])
+@pytest.fixture(params=["sqlite", "mysql", "redis", "redis over mysql", "fake"])
 def state(request: pytest.FixtureRequest, tmp_path: Path, clock: FakeClock) -> Iterator[State]:
     if request.param == "fake":
         yield fake_state()
         return
-    backend = "sqlite" if request.param == "redis" else request.param
+    backend = "mysql" if "mysql" in request.param else "sqlite"
     store = sql_store(tmp_path, clock, database_url=empty_database(request, backend, tmp_path))
     store.upgrade()
-    if request.param == "redis":
+    if "redis" in request.param:
         joined = RedisStore(store, tmp_path, request.getfixturevalue("redis_server").url)
         joined.link.ask("FLUSHALL")
         joined.state.open_epoch()

@@ -88,6 +88,12 @@ def test_a_row_is_what_the_service_would_have_written(store: SqlStore) -> None:
     assert row["text_sha256"] == hashlib.sha256(row["text"].encode()).hexdigest()
 
 
+def test_a_long_text_is_stored_whole(store: SqlStore) -> None:
+    text = "发票😀" * 10_000  # 100,000 bytes
+    assert stored(store, finished(text=text)) == {}
+    assert store.tail(1)[0]["text"] == text
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

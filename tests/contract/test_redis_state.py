@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,10 +26,15 @@ from app.errors import (
 )
 from app.model import RECOGNISED, Quota, UsageRecord
 from app.state import dead_letters
+from app.state.cached_accounts import LEFT_ALONE_S, READ_ANEW_S, CachedAccounts
+from app.state.flush import IDLE_S
 from app.state.held import Held
 from app.state.rate import Rate
+from app.state.redis_health import backlog
 from app.state.redis_link import RedisLink
+from app.state.sql import SqlStore
 from app.wiring import SystemClock
+from tests.contract.conftest import MakeStore
 from tests.contract.state import RedisStore, id_of, ocr_request, used
 from tests.fakes import FakeClock
 from tests.servers import RedisServer, free_port, which
@@ -71,25 +78,28 @@ def test_of_fifty_at_once_one_is_admitted(redis_store: RedisStore, same_nonce: b
 
 def test_a_nonce_lives_exactly_as_long_as_told(redis_store: RedisStore) -> None:
     redis_store.sql.users.add("alice")
-    admit(redis_store, ttl=0.4, request_id="first")
-    assert 0 < int(redis_store.link.ask("PTTL", "ocr:nonce:1:nonce-0001")) <= 400
+    key = "ocr:nonce:1:nonce-0001"
+    admit(redis_store, ttl=60, request_id="first")
+    assert 30_000 < int(redis_store.link.ask("PTTL", key)) <= 60_000
     with pytest.raises(NonceReplayed):
         admit(redis_store, request_id="second")
-    time.sleep(0.41)
+    redis_store.link.ask("PEXPIRE", key, 1)
+    await_true(lambda: not redis_store.link.ask("EXISTS", key))
     admit(redis_store, request_id="second")
 
 
-def test_the_rate_is_that_of_the_sql_store(store: object, tmp_path: Path, redis_store: RedisStore) -> None:
+def test_the_rate_spends_no_nonce_and_comes_after_it(redis_store: RedisStore) -> None:
     redis_store.sql.users.add("alice", quota_limit=5)
-    redis_store.state._rate = Rate(per_minute=120, burst=3)
+    redis_store.state._rate = Rate(per_minute=6, burst=3)
     for number in range(3):
         admit(redis_store, f"burst-{number}")
     with pytest.raises(NonceReplayed):  # judged first
         admit(redis_store, "burst-0", request_id="another")
     with pytest.raises(RateLimited) as refused:
         admit(redis_store, "too-early")
-    assert refused.value.retry_after == 1
-    time.sleep(0.5)
+    assert refused.value.retry_after is not None
+    assert 1 <= refused.value.retry_after <= 10
+    redis_store.link.ask("DECRBY", "ocr:rate:1", 10_000_000)  # as if so many microseconds were over
     admit(redis_store, "too-early")  # its nonce was not spent by the refusal
     assert redis_store.used() == 4
 
@@ -375,55 +385,85 @@ class TestEmptied:
             assert refused.value.retry_after is not None
             assert refused.value.retry_after > 86_000
 
+    @pytest.mark.parametrize("before_s", [0, 1])
+    def test_opens_to_the_second(self, redis_store: RedisStore, before_s: int) -> None:
+        redis_store.sql.users.add("alice")
+        account = redis_store.accounts.find("alice")
+        assert account is not None
+        opens_s = int(time.time())
+        redis_store.link.ask("HSET", "ocr:epoch", "opens_ms", opens_s * 1000)
+        stamped = replace(ocr_request(), timestamp=opens_s - before_s)
+        refused = pytest.raises(TimestampExpired) if before_s else nullcontext()
+        with refused:
+            redis_store.state.admit(account, stamped, nonce_ttl_s=60)
+
 
 class TestTenThousandReplays:
     """None is admitted, whatever happened to Redis since the body was used."""
 
-    COUNT = 10_000
+    COUNT, PARTS = 10_000, 5
 
-    def replay(self, store: RedisStore, timestamp: int, at_once: int) -> Counter[str]:
+    def admit(self, store: RedisStore, timestamp: int, name: str = "") -> Quota:
         account = store.accounts.find("alice")
         assert account is not None
+        request = replace(ocr_request(request_id=name), timestamp=timestamp)
+        return store.state.admit(account, request, nonce_ttl_s=timestamp + 301 - time.time())
 
+    def replay(self, store: RedisStore, timestamp: int, at_once: int) -> Counter[str]:
         def again(number: int) -> str:
-            request = replace(ocr_request(request_id=f"replay {number}"), timestamp=timestamp)
             try:
-                store.state.admit(account, request, nonce_ttl_s=timestamp + 301 - time.time())
+                self.admit(store, timestamp, f"replay {number}")
             except ServiceError as error:
                 return error.error
             return "admitted"
 
         with ThreadPoolExecutor(at_once) as pool:
-            return Counter(pool.map(again, range(self.COUNT // 4)))
+            return Counter(pool.map(again, range(self.COUNT // self.PARTS)))
 
     @pytest.mark.parametrize("ahead_s", [0, 59])
     def test_of_one_body(self, redis_store: RedisStore, redis_server: RedisServer, ahead_s: int) -> None:
         redis_store.sql.users.add("alice")
-        account = redis_store.accounts.find("alice")
-        assert account is not None
         stamp = int(time.time()) + ahead_s
-        used_once = replace(ocr_request(), timestamp=stamp)
-        redis_store.state.admit(account, used_once, nonce_ttl_s=stamp + 301 - time.time())
-        replays = self.COUNT // 4
+        assert self.admit(redis_store, stamp)
+        replays = self.COUNT // self.PARTS
 
         assert self.replay(redis_store, stamp, 1) == {"nonce_replayed": replays}
         assert self.replay(redis_store, stamp, 20) == {"nonce_replayed": replays}
         redis_server.stop()  # and started again with its file
         redis_server.start()
-        await_there(redis_store)
+        await_true(lambda: answers(redis_store.link))
         assert self.replay(redis_store, stamp, 20) == {"nonce_replayed": replays}
-        redis_store.link.ask("FLUSHALL")
+        redis_server.stop()  # and without it
+        redis_server.drop_file()
+        redis_server.start()
+        await_true(lambda: answers(redis_store.link))
         assert self.replay(redis_store, stamp, 20) == {"dependency_unavailable": replays}
 
+    @pytest.mark.parametrize("ahead_s", [0, 59])
+    def test_of_one_body_after_redis_was_emptied(self, redis_store: RedisStore, ahead_s: int) -> None:
+        redis_store.sql.users.add("alice")
+        stamp = int(time.time()) + ahead_s
+        assert self.admit(redis_store, stamp)
+        redis_store.link.ask("FLUSHALL")
+        replays = self.COUNT // self.PARTS
+        assert self.replay(redis_store, stamp, 20) == {"dependency_unavailable": replays}
+        redis_store.link.ask("HINCRBY", "ocr:epoch", "opens_ms", -61_000)  # as if that minute were over
+        assert self.replay(redis_store, stamp - 61, 20) == {"timestamp_expired": replays}
 
-def await_there(store: RedisStore) -> None:
-    for _ in range(40):
-        try:
-            store.state.ping()
-            return
-        except DependencyUnavailable:
-            time.sleep(0.05)
-    pytest.fail("Redis is not back")
+
+def await_true(condition: Callable[[], object], within_s: float = 30) -> None:
+    give_up = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < give_up, "it did not come true in time"
+        time.sleep(0.01)
+
+
+def answers(link: RedisLink) -> bool:
+    """And takes what it is told."""
+    with suppress(DependencyUnavailable):
+        link.ask("INCR", "asked")
+        return True
+    return False
 
 
 class TestMover:
@@ -486,6 +526,68 @@ class TestMover:
         assert redis_store.used() == used(redis_store.sql) == 300
 
 
+class Stop(threading.Event):
+    """Notes how long it was waited for, and does what is to happen in one of these waits."""
+
+    def __init__(self, *happenings: tuple[int, Callable[[], object]]) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+        self._happenings = dict(happenings)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout or 0)
+        self._happenings.get(len(self.waits), lambda: None)()
+        return self.is_set()
+
+
+def test_a_mover_waits_longer_each_time_and_anew_after_a_success(
+    redis_store: RedisStore, redis_server: RedisServer
+) -> None:
+    def start() -> None:
+        redis_server.start()
+        await_true(lambda: answers(redis_store.link))
+
+    stop = Stop((8, start), (9, redis_server.stop), (11, start))
+    stop._happenings[12] = stop.set
+    redis_server.stop()
+    try:
+        redis_store.mover().run(stop)
+    finally:
+        if not answers(redis_store.link):
+            redis_server.start()
+
+    longest = [0.25, 0.5, 1, 2, 4, 8, 10, 10, IDLE_S, 0.25, 0.5, IDLE_S]
+    assert len(stop.waits) == len(longest)
+    for place, (wait_s, most_s) in enumerate(zip(stop.waits, longest, strict=True)):
+        assert wait_s == IDLE_S if most_s == IDLE_S else most_s / 2 <= wait_s <= most_s, place
+    jitters = {wait_s / most_s for wait_s, most_s in zip(stop.waits, longest, strict=True)} - {1}
+    assert len(jitters) == 10
+
+
+def test_what_waits_is_counted_and_its_age_told(redis_store: RedisStore) -> None:
+    clock = FakeClock(time.time())
+
+    def told() -> dict[str, float]:
+        return backlog(redis_store.link, redis_store.spool, clock)
+
+    assert set(told().values()) == {0}
+    redis_store.sql.users.add("alice")
+    for nonce in ("on the disk", "running"):
+        admit(redis_store, nonce)
+    redis_store.spool.add(replace_row(redis_store, "on the disk"))
+    for age_s in (90, 30):
+        redis_store.link.ask("XADD", "ocr:usage", f"{int(clock.now() - age_s) * 1000}-0", "entry", "")
+    for _ in range(3):
+        redis_store.link.ask("XADD", "ocr:usage:dead", "*", "entry", "", "error", "")
+    assert told() == {
+        "spool_records": 1,
+        "stream_records": 2,
+        "dead_letters": 3,
+        "open_requests": 2,
+        "stream_lag_seconds": pytest.approx(90, abs=1),
+    }
+
+
 def test_a_disabled_user_stops_and_a_new_secret_works_within_a_second(redis_store: RedisStore) -> None:
     redis_store.sql.users.add("alice")
     assert redis_store.accounts.find("alice").enabled  # type: ignore[union-attr]
@@ -520,6 +622,33 @@ def test_a_user_read_before_a_change_is_not_kept_after_it(redis_store: RedisStor
     redis_store.accounts.find("alice")
     redis_store.sql.sealed = sealed  # type: ignore[method-assign]
     assert redis_store.link.ask("HGET", "ocr:accounts", "alice") is None
+
+
+def test_a_user_known_for_long_stays_while_the_database_is_down(
+    redis_store: RedisStore, make_store: MakeStore
+) -> None:
+    secret = redis_store.sql.users.add("alice")
+    clock = FakeClock(time.time())
+    down = make_store(database_url=f"mysql+pymysql://ocr:secret@127.0.0.1:{free_port()}/ocr")
+
+    def node(sql: SqlStore) -> CachedAccounts:
+        return CachedAccounts(redis_store.link, sql, clock)
+
+    alone, started_anew = node(down), node(down)
+    node(redis_store.sql).find("alice")
+    assert alone.find("alice").secrets == (secret,)  # type: ignore[union-attr]
+    clock.advance(READ_ANEW_S + 1)
+    for accounts in (alone, started_anew):
+        assert accounts.find("alice").secrets == (secret,)  # type: ignore[union-attr]
+    with pytest.raises(DependencyUnavailable):
+        alone.find("bob")
+
+    with redis_store.sql.database.write() as connection:  # by hand
+        connection.exec_driver_sql("UPDATE users SET enabled = 0")
+    alone._sql = redis_store.sql
+    assert alone.find("alice").enabled  # type: ignore[union-attr]
+    clock.advance(LEFT_ALONE_S)
+    assert not alone.find("alice").enabled  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(
@@ -627,8 +756,26 @@ def refuse(*_: object) -> None:
 class TestLink:
     """Redis behind a password and TLS, and what its faults look like."""
 
-    def link(self, url: str) -> RedisLink:
-        return RedisLink(url, timeout_ms=2000, connections=2, clock=SystemClock(), failed=lambda: None)
+    def link(self, url: str, *, timeout_ms: int = 2000) -> RedisLink:
+        return RedisLink(url, timeout_ms=timeout_ms, connections=2, clock=SystemClock(), failed=lambda: None)
+
+    def test_who_waited_for_a_connection_does_not_find_out_again(self, tmp_path: Path) -> None:
+        server = RedisServer(tmp_path)
+        server.start()
+        link = self.link(server.url, timeout_ms=1000)
+
+        try:
+            with ThreadPoolExecutor(10) as pool:
+                with server.paused():
+                    asking = [pool.submit(answers, link) for _ in range(2)]
+                    time.sleep(0.1)  # so that the others get a connection before they have waited too long
+                    waiting = [pool.submit(answers, link) for _ in range(8)]
+                    assert not any(one.result() for one in asking + waiting)
+                await_true(lambda: answers(link))
+                assert int(link.ask("GET", "asked")) == 3
+                assert all(pool.map(answers, [link] * 10))  # none of the two connections is lost
+        finally:
+            server.stop()
 
     def test_with_a_password(self, tmp_path: Path) -> None:
         server = RedisServer(tmp_path)
@@ -658,27 +805,28 @@ class TestLink:
         finally:
             server.stop()
 
+    @pytest.mark.parametrize("fault", ["stopped", "paused", "refusing writes"])
     def test_after_a_fault_it_is_left_alone_for_a_moment_and_is_back_within_a_second(
-        self, tmp_path: Path
+        self, tmp_path: Path, fault: str
     ) -> None:
         server = RedisServer(tmp_path)
         server.start()
-        link = self.link(server.url)
-        link.ask("PING")
-        server.stop()
-        with pytest.raises(DependencyUnavailable):
-            link.ask("PING")
-        with pytest.raises(DependencyUnavailable, match="left alone"):
-            link.ask("PING")
-        server.start()
-        begun = time.monotonic()
-        while True:
-            with suppress(DependencyUnavailable):
-                link.ask("PING")
-                break
-            time.sleep(0.01)
-        assert time.monotonic() - begun < 1
-        server.stop()
+        link = self.link(server.url, timeout_ms=200)
+        outages = {"stopped": server.stopped, "paused": server.paused}
+        outage = outages.get(fault, server.refusing_writes)
+        try:
+            link.ask("INCR", "asked")
+            with outage():
+                with pytest.raises(DependencyUnavailable):
+                    link.ask("INCR", "asked")
+                if fault != "refusing writes":  # that is an answer, and costs nobody time
+                    with pytest.raises(DependencyUnavailable, match="left alone"):
+                        link.ask("INCR", "asked")
+            begun = time.monotonic()
+            await_true(lambda: answers(link))
+            assert time.monotonic() - begun < 1
+        finally:
+            server.stop()
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:

@@ -24,7 +24,9 @@ from tests.servers import MySqlServer
 
 FOLDER = str(Path(schema.__file__).parent / "migrations")
 OLD_ROWS = [
-    "INSERT INTO users VALUES (1, 'alice', 1, 0, 10, 1, 0, 1800000000000)",
+    "INSERT INTO users"
+    " (id, username, enabled, allow_legacy_sign, quota_limit, quota_used, rate_tat_us, created_at)"
+    " VALUES (1, 'alice', 1, 0, 10, 1, 0, 1800000000000)",
     "INSERT INTO user_secrets VALUES (1, 1, 'encrypted', 1800000000000)",
     "INSERT INTO usage_records (request_id, user_id, username, started_at, finished_at, status_code, charged)"
     " VALUES ({id}, 1, 'alice', 1800000000000, 1800000000871, 6, 1)",
@@ -43,18 +45,18 @@ def store(request: pytest.FixtureRequest, backend: str, make_store: MakeStore) -
     server.drop_tables()
 
 
-def as_before(store: SqlStore, *, versioned: bool) -> None:
-    """A database of the first version, with a user and a record; of a time before versions unless told."""
+def as_before(store: SqlStore, version: str | None) -> None:
+    """A database of that version, with a user and a record. None: of a time before versions."""
     config = Config()
     config.set_main_option("script_location", FOLDER)
     key = f"{'ab' * 16}"
     with store.database.write() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        command.upgrade(config, version or schema.VERSIONS[0])
         for statement in OLD_ROWS:
             request_id = f"x'{key}'" if connection.dialect.name == "mysql" else f"'{key}'"
             connection.exec_driver_sql(statement.format(id=request_id))
-        if not versioned:
+        if version is None:
             connection.exec_driver_sql("DROP TABLE alembic_version")
 
 
@@ -77,13 +79,14 @@ def test_an_empty_database_gets_the_tables(store: SqlStore) -> None:
     assert store.upgrade() == (schema.HEAD, schema.HEAD)
 
 
-@pytest.mark.parametrize("versioned", [True, False])
-def test_an_earlier_one_is_upgraded_with_what_it_holds(store: SqlStore, versioned: bool) -> None:
-    as_before(store, versioned=versioned)
-    assert store.version() == "0001"
-    with pytest.raises(schema.SchemaMismatch, match=r"version 0001 instead.*flask db upgrade"):
+@pytest.mark.parametrize("version", [None, *schema.VERSIONS[:-1]])
+def test_an_earlier_one_is_upgraded_with_what_it_holds(store: SqlStore, version: str | None) -> None:
+    as_before(store, version)
+    found = version or schema.VERSIONS[0]
+    assert store.version() == found
+    with pytest.raises(schema.SchemaMismatch, match=rf"version {found} instead.*flask db upgrade"):
         store.check_version()
-    assert store.upgrade() == ("0001", schema.HEAD)
+    assert store.upgrade() == (found, schema.HEAD)
 
     assert differences(store) == []
     (alice,) = store.users.list()
@@ -101,13 +104,13 @@ def test_a_worker_makes_and_upgrades_its_own_file_but_no_shared_database(
     store: SqlStore, backend: str
 ) -> None:
     if backend == "sqlite":
-        as_before(store, versioned=False)
+        as_before(store, None)
         store.create()
         store.check_version()
         return
     with pytest.raises(schema.SchemaMismatch, match="no tables yet: run `flask db init`"):
         store.create()
-    as_before(store, versioned=True)
+    as_before(store, "0001")
     with pytest.raises(schema.SchemaMismatch, match="flask db upgrade"):
         store.create()
     assert store.version() == "0001"
@@ -124,7 +127,7 @@ def test_tables_of_a_newer_release_are_left_alone(store: SqlStore) -> None:
 
 
 def test_of_several_at_once_one_upgrades(store: SqlStore, make_store: MakeStore) -> None:
-    as_before(store, versioned=False)
+    as_before(store, None)
     outcomes: list[tuple[str | None, str]] = []
     threads = [threading.Thread(target=lambda: outcomes.append(make_store().upgrade())) for _ in range(4)]
     for thread in threads:

@@ -28,6 +28,7 @@ import requests
 from config.settings import ROOT
 from tests.process.conftest import Server
 from tests.process.tapped import Tap
+from tests.process.test_crash import LONG, await_true
 from tests.servers import MySqlServer, RedisServer
 from tests.signing import Caller
 
@@ -44,7 +45,6 @@ class Site:
     server: Server
     redis: RedisServer
     mysql: MySqlServer
-    redis_folder: Path
 
     def ask(self, *command: str | int) -> Any:
         with redis.Redis.from_url(self.redis.url, decode_responses=True) as client:
@@ -62,8 +62,8 @@ class Site:
                 return answer
             time.sleep(int(answer.headers["Retry-After"]))
 
-    def recognise(self, caller: Caller) -> requests.Response:
-        answer = self.post(caller.body(picture=PICTURE))
+    def recognise(self, caller: Caller, picture: bytes = PICTURE) -> requests.Response:
+        answer = self.post(caller.body(picture=picture))
         assert answer.status_code == 200, answer.text
         return answer
 
@@ -82,8 +82,23 @@ class Site:
         left = self.recognise(caller).json()["quota"]["remaining"]
         assert left == granted - charged - 1
         assert self.rows(caller.username)[6] == charged + 1
-        [line] = [s for s in self.server.flask("users", "list").splitlines() if s.startswith(caller.username)]
-        assert str(charged + 1) in line.split()
+        assert self.listed(caller.username) == charged + 1
+
+    def user_id(self, username: str) -> int:
+        [(found,)] = self.mysql.execute(f"SELECT id FROM ocr.users WHERE username = '{username}'")  # noqa: S608
+        return int(found)
+
+    def listed(self, username: str) -> int:
+        """What `users list` says to be used."""
+        heads, *lines = (line.split() for line in self.server.flask("users", "list").splitlines())
+        [user] = [dict(zip(heads, line, strict=False)) for line in lines if line[0] == username]
+        return int(user["USED"])
+
+    def counted(self, username: str) -> int:
+        """Redis's own counter: rows, and what is none yet."""
+        user_id = self.user_id(username)
+        rows = self.ask("HGET", f"ocr:quota:{user_id}:none:0", "rows")
+        return int(rows) + int(self.ask("SCARD", f"ocr:held:{user_id}:none:0"))
 
     def back(self, caller: Caller) -> float:
         """Seconds until a request succeeds again."""
@@ -121,7 +136,7 @@ def site(start_server: Callable[..., Server], tmp_path_factory: pytest.TempPathF
             OCR_AUTH__RATE_PER_MINUTE=100_000,
             OCR_AUTH__RATE_BURST=10_000,
         )
-        yield Site(server, *stores, folders[0])
+        yield Site(server, *stores)
         server.stop()
     finally:
         for store in stores:
@@ -160,7 +175,10 @@ def test_of_fifty_at_once_with_one_remaining_one_is_accepted(site: Site) -> None
         bodies = [alice.body(picture=PICTURE) for _ in range(50)]
         codes = Counter(answer.json()["status_code"] for answer in pool.map(site.post, bodies))
     assert codes == {6: 1, 11: 49}
+    assert site.counted("fifty") == 1
     assert site.rows("fifty") == {6: 1}
+    assert site.counted("fifty") == 1
+    assert site.listed("fifty") == 1
 
 
 @pytest.mark.parametrize("ahead_s", [0, 55])
@@ -182,8 +200,7 @@ def test_no_replay_is_accepted_whatever_happened_to_redis(site: Site, ahead_s: i
     site.ask("FLUSHALL")
     assert replays() == {18}
     with site.redis.stopped():
-        for file in site.redis_folder.glob("appendonlydir/*"):
-            file.unlink()
+        site.redis.drop_file()
     assert replays() == {18}
     open_now(site)
     site.back(alice)
@@ -202,22 +219,13 @@ def open_now(site: Site) -> None:
     site.ask("HSET", "ocr:epoch", "opens_ms", int(time.time()) * 1000)
 
 
-@contextmanager
-def refusing_writes(site: Site) -> Iterator[None]:
-    site.ask("CONFIG", "SET", "maxmemory", "1")
-    try:
-        yield
-    finally:
-        site.ask("CONFIG", "SET", "maxmemory", "0")
-
-
 @pytest.mark.parametrize("fault", ["stopped", "paused", "refusing writes"])
 def test_without_redis_18_comes_soon_and_it_is_back_soon(site: Site, fault: str) -> None:
     alice = site.user(fault.replace(" ", "-"))
     outages: dict[str, Callable[[], AbstractContextManager[None]]] = {
         "stopped": site.redis.stopped,
         "paused": site.redis.paused,
-        "refusing writes": lambda: refusing_writes(site),
+        "refusing writes": site.redis.refusing_writes,
     }
     site.recognise(alice)
     times = []
@@ -286,9 +294,8 @@ def test_the_mover_may_be_killed_at_every_step(site: Site) -> None:
 def test_redis_killed_between_admission_and_record(site: Site) -> None:
     alice = site.user("spooled", quota=3)
     with ThreadPoolExecutor(1) as pool:
-        asked: Future[requests.Response] = pool.submit(site.recognise, alice)
-        while not site.ask("ZCARD", "ocr:open"):
-            time.sleep(0.005)
+        asked: Future[requests.Response] = pool.submit(site.recognise, alice, LONG)
+        await_true(lambda: site.ask("ZCARD", "ocr:open"))
         site.redis.stop(signal.SIGKILL)
         assert asked.result().status_code == 200
     spool = site.server.home / "var" / "spool"
@@ -297,10 +304,7 @@ def test_redis_killed_between_admission_and_record(site: Site) -> None:
     assert file.stat().st_mode & 0o077 == 0
     site.redis.start()
     with site.mover():
-        give_up = time.monotonic() + 20
-        while list(spool.iterdir()):
-            assert time.monotonic() < give_up
-            time.sleep(0.1)
+        await_true(lambda: not list(spool.iterdir()))
     assert site.rows("spooled") == {6: 1}
     site.quota_is_granted_less_rows(alice, granted=3)
 
@@ -312,9 +316,8 @@ def test_a_record_that_nothing_takes_is_no_success(site: Site) -> None:
     spool.write_text("no folder")
     try:
         with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(site.post, alice.body(picture=PICTURE))
-            while not site.ask("ZCARD", "ocr:open"):
-                time.sleep(0.005)
+            asked = pool.submit(site.post, alice.body(picture=LONG))
+            await_true(lambda: site.ask("ZCARD", "ocr:open"))
             site.redis.stop(signal.SIGKILL)
             assert asked.result().json()["status_code"] == 18
     finally:
@@ -335,8 +338,7 @@ def test_a_disabled_user_stops_within_a_second_on_all_workers(site: Site) -> Non
 def test_both_emptied_and_restarted(site: Site) -> None:
     """Last: it takes everything from the others."""
     with site.redis.stopped(), site.mysql.stopped():
-        for file in site.redis_folder.glob("appendonlydir/*"):
-            file.unlink()
+        site.redis.drop_file()
     site.mysql.empty_tables()
     alice = site.user("anew", quota=20)
     site.back(alice)
@@ -345,8 +347,7 @@ def test_both_emptied_and_restarted(site: Site) -> None:
     site.quota_is_granted_less_rows(alice, granted=20)
 
     with site.redis.stopped():  # and Redis alone: what was used is in the rows
-        for file in site.redis_folder.glob("appendonlydir/*"):
-            file.unlink()
+        site.redis.drop_file()
     assert site.post(alice.body(picture=b"no picture")).json()["status_code"] == 18
     open_now(site)
     site.back(alice)

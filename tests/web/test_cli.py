@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import sqlite3
 import subprocess
+import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from click.testing import Result
 
 from app import create_app
+from app.state.records import store as store_rows
 from config.settings import ROOT, Settings
 from tests.picture_host import PictureHost, http
-from tests.servers import which
+from tests.servers import RedisServer, which
 from tests.signing import Caller
 from tests.web.conftest import Service
 
@@ -157,6 +160,59 @@ def test_usage_purge(flask: Flask, private: Service) -> None:
     assert "OCR_USAGE__KEEP_DAYS" in flask("usage", "purge").output
     assert flask("usage", "purge", "--days", "1").exit_code == 0
     assert private.services.store.tail(1) != []
+
+
+def test_usage_purge_counts_the_days_of_the_settings(make_service: Callable[..., Service]) -> None:
+    service = make_service(usage={"keep_days": 30})
+    store, now = service.services.store, time.time()
+    service.caller()
+    rows = [
+        {
+            "request_id": uuid4().hex,
+            "user_id": 1,
+            "username": "alice",
+            "started_at": int((now - days * 86_400) * 1000),
+            "finished_at": int(now * 1000),
+            "status_code": 6,
+            "total_ms": days,
+        }
+        for days in (31, 29)
+    ]
+    with store.database.write() as connection:
+        assert store_rows(connection, rows).refused == {}
+    purged = service.app.test_cli_runner().invoke(args=["usage", "purge"])
+    assert purged.exit_code == 0, purged.output
+    assert [row["total_ms"] for row in store.tail(10)] == [29]
+
+
+def test_dead_letters_are_listed_and_put_back(
+    make_service: Callable[..., Service], redis_server: RedisServer, tmp_path: Path
+) -> None:
+    state = {"redis_url": redis_server.url, "redis_timeout_ms": 5000, "spool_dir": tmp_path / "spool"}
+    service = make_service(state=state)
+    flask = service.app.test_cli_runner().invoke
+    parts = service.services.state
+    assert parts.redis is not None
+    parts.redis.link.ask("FLUSHALL")
+    parts.prepare()
+    assert service.post(service.caller().body(picture=b"no picture")).get_json()["status_code"] == 16
+
+    with parts.store.database.write() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER picky BEFORE INSERT ON usage_records BEGIN SELECT RAISE(ABORT, 'not today'); END"
+        )
+    assert flask(args=["usage", "flush", "--once"]).output == "1 records moved.\n"
+    head, letter = flask(args=["usage", "dead"]).output.splitlines()
+    assert head.split() == ["LETTER", "ERROR", "RECORD"]
+    assert "not today" in letter
+    assert parts.store.tail(10) == []
+
+    with parts.store.database.write() as connection:
+        connection.exec_driver_sql("DROP TRIGGER picky")
+    assert flask(args=["usage", "dead", "--retry"]).output.endswith("\n1 put back.\n")
+    assert len(table(flask(args=["usage", "dead"]))) == 1
+    assert flask(args=["usage", "flush", "--once"]).output == "1 records moved.\n"
+    assert [row["status_code"] for row in parts.store.tail(10)] == [16]
 
 
 def test_import_original(flask: Flask, private: Service, tmp_path: Path) -> None:
