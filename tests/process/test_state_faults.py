@@ -17,16 +17,20 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import redis
 import requests
 
+from app.state.held import Budget, Held
+from app.state.spool import Spool
 from config.settings import ROOT
 from tests.process.conftest import Server
+from tests.process.moving import start_mover
 from tests.process.tapped import Tap
 from tests.process.test_crash import LONG, await_true
 from tests.servers import MySqlServer, RedisServer
@@ -269,25 +273,76 @@ def test_a_user_nobody_knows_waits_for_mysql(site: Site) -> None:
     assert site.post(Caller("nobody-knows", "secret").body(picture=PICTURE)).json()["status_code"] == 4
 
 
+@dataclass
+class Leftovers:
+    """What a mover finds besides good records: one of each kind, again whenever it was dealt with."""
+
+    site: Site
+    username: str
+    spooled: int = 0
+    lost: int = 0
+    bad: int = 0
+
+    def __post_init__(self) -> None:
+        self._spool = Spool(self.site.server.home / "var" / "spool")
+        self._user_id = self.site.user_id(self.username)
+        self._dead_before = self.dead()
+
+    def dead(self) -> int:
+        return int(self.site.ask("XLEN", "ocr:usage:dead"))
+
+    def top_up(self) -> None:
+        if not self.site.ask("ZCARD", "ocr:open"):
+            self._begun(time.time() - 1000)
+            self.lost += 1
+        if not len(self._spool):
+            begun = self._begun(time.time())
+            end = {"status_code": 6, "finished_at": begun.row["started_at"] + 1}
+            self._spool.add(replace(begun, row={**begun.row, **end}))
+            self.spooled += 1
+        if self.dead() == self._dead_before + self.bad:
+            self.site.ask("XADD", "ocr:usage", "*", "entry", "no record")
+            self.bad += 1
+
+    def _begun(self, moment: float) -> Held:
+        """A request that was admitted, of whose worker nothing was heard since."""
+        started_at = int(moment * 1000)
+        row = {"user_id": self._user_id, "username": self.username, "started_at": started_at}
+        begun = Held(Budget(self._user_id), {"request_id": uuid4().hex, **row})
+        self.site.ask("SADD", begun.budget.held_key, begun.request_id)
+        self.site.ask("ZADD", "ocr:open", started_at, begun.member)
+        return begun
+
+    def moved(self) -> Counter[int]:
+        """The rows there must be of them; each of the bad is one dead letter."""
+        assert self.dead() == self._dead_before + self.bad
+        return Counter({6: self.spooled, 5: self.lost})
+
+
 def test_the_mover_may_be_killed_at_every_step(site: Site) -> None:
     """Each run is killed one command later than the run before, and before it has the answer to it."""
     alice = site.user("killed-mover")
     sent = 0
+    leftovers = Leftovers(site, alice.username)
     while True:
         site.recognise(alice)
         sent += 1
+        leftovers.top_up()
         with Tap(site.redis.port) as redis_tap, Tap(site.mysql.port, counter=redis_tap.counter) as mysql_tap:
             env = site.server.env | {
                 "OCR_STATE__REDIS_URL": f"redis://127.0.0.1:{redis_tap.port}/0",
                 "OCR_STATE__DATABASE_URL": site.mysql.url.replace(str(site.mysql.port), str(mysql_tap.port)),
             }
-            mover = subprocess.Popen([FLASK, "usage", "flush", "--once"], cwd=ROOT, env=env)
+            mover = start_mover(env)
             redis_tap.counter.at(sent, mover.kill)
-            if mover.wait(60) == 0:
-                break
-        assert mover.returncode == -signal.SIGKILL
-    assert sent > 10
-    assert site.rows(alice.username) == {6: sent}
+            mover.join(60)
+        if mover.exitcode == 0:
+            break
+        assert mover.exitcode == -signal.SIGKILL
+    assert min(leftovers.spooled, leftovers.lost, leftovers.bad) > 1
+    assert sent > 20
+    rows = site.rows(alice.username)
+    assert rows == leftovers.moved() + Counter({6: sent})
     site.quota_is_granted_less_rows(alice)
 
 
@@ -324,6 +379,20 @@ def test_a_record_that_nothing_takes_is_no_success(site: Site) -> None:
         spool.unlink()
         site.redis.start()
     site.back(alice)
+
+
+def test_a_caller_learns_its_own_figures(site: Site) -> None:
+    alice = site.user("figures")
+    site.recognise(alice)
+    site.back(alice)
+    site.server.flask("usage", "flush", "--once")
+    answer = requests.get(f"{site.server.url}/usage", params=alice.body(), timeout=30)
+    assert answer.status_code == 200, answer.text
+    told = answer.json()
+    assert told["quota"] == {"period": "none", "limit": GRANTED, "used": 1, "remaining": GRANTED - 1}
+    assert told["total"]["by_code"] == {"6": 1, "16": 1}
+    again = requests.get(answer.url, timeout=30)
+    assert again.json()["status_code"] == 9
 
 
 def test_a_disabled_user_stops_within_a_second_on_all_workers(site: Site) -> None:
