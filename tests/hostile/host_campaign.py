@@ -8,16 +8,25 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from samples.draw import numbered
-from tests.hostile.hosts import CODES, ROWS, SLOW
+from tests.hostile.hosts import CODES, ROWS, SLOW, TLS_FAULTS
 from tests.hostile.network import PUBLIC
 from tests.hostile.report import Report
 from tests.hostile.service import Answer, Service
 
 DEADLINE_S = 5
 LATE_S = 0.3
+TRIES = 3
 MEMORY_MB = 10 * 1.048576 + 2  # the byte limit, and what it takes to read it
 SHARE = 0.9
 STUCK = (f"http://{PUBLIC}/drip-body", f"http://{PUBLIC}/silence", "http://silent.test/picture")
+UNREACHED = (
+    "http://silent.test/picture",
+    "http://broken.test/picture",
+    "http://many.test/picture",
+    "http://93.184.218.1/picture",  # every packet is swallowed
+    "https://93.184.218.1/picture",
+    *(f"https://{address}/picture" for address in TLS_FAULTS),
+)
 EACH = 100
 SETTLED_S = 2  # until all of them hang, of the ten that they may
 ROUNDS = 3
@@ -37,27 +46,32 @@ def run(service: Service, report: Report, *, quick: bool) -> None:
     service.ask(picture_url=f"http://{PUBLIC}/ticket/1.png")
     rows = [path for path in ROWS if path not in SLOW and (not quick or path in QUICK)]
     for path in rows:
+        url = f"http://{PUBLIC}{path}"
         with service.memory() as grown:
-            answer = _ask(service, path)
+            answer = _ask(service, url)
         report.measured("growth of memory, MB", grown[0], path, limit=MEMORY_MB)
-        _judge(report, path, answer)
-    with ThreadPoolExecutor(2 * len(SLOW)) as pool:
-        slow = [path for path in SLOW for _ in ("http", "https")]
-        answers = pool.map(lambda path: _ask(service, path), slow)
-        for path, answer in zip(slow, answers, strict=True):
-            _judge(report, path, answer)
+        _judge(report, url, answer, CODES.get(path, {14}))
+    slow = [f"{scheme}://{PUBLIC}{path}" for path in SLOW for scheme in ("http", "https")]
+    slow += UNREACHED
+    with ThreadPoolExecutor(len(slow)) as pool:
+        for url, answer in zip(slow, pool.map(lambda url: _ask(service, url), slow), strict=True):
+            _judge(report, url, answer, {14})
     if not quick:
         _others_are_served(service, report)
 
 
-def _ask(service: Service, path: str) -> Answer:
-    return service.ask(picture_url=f"http://{PUBLIC}{path}", timeout_ms=DEADLINE_S * 1000)
+def _ask(service: Service, url: str) -> Answer:
+    """Again if it is late, since the machine may be."""
+    for _ in range(TRIES):
+        answer = service.ask(picture_url=url, timeout_ms=DEADLINE_S * 1000)
+        if answer.seconds <= DEADLINE_S + LATE_S:
+            break
+    return answer
 
 
-def _judge(report: Report, path: str, answer: Answer) -> None:
-    expected = CODES.get(path, {14})
-    report.case(answer.code in expected, f"{path}: {answer.code} and not {expected}: {answer.text[:200]}")
-    report.measured("slowest fetch, s", answer.seconds, path, limit=DEADLINE_S + LATE_S)
+def _judge(report: Report, url: str, answer: Answer, expected: set[int]) -> None:
+    report.case(answer.code in expected, f"{url}: {answer.code} and not {expected}: {answer.text[:200]}")
+    report.measured("slowest fetch, s", answer.seconds, url, limit=DEADLINE_S + LATE_S)
 
 
 def _others_are_served(service: Service, report: Report) -> None:

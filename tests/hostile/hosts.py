@@ -127,6 +127,20 @@ ROWS: dict[str, Answer] = {
     "/cookies": http(404, b"", *(f"Set-Cookie: a{n}=b; Domain=.test" for n in range(50))),
 }  # fmt: skip
 
+_RECORD = b"\x16\x03\x03\x40\x00"  # a piece of a TLS handshake, of 16 KiB
+# What a host does instead of its part of the handshake, by its address.
+TLS_FAULTS: dict[str, Answer] = {
+    "93.184.217.101": silence,
+    "93.184.217.102": reset(b""),
+    "93.184.217.103": reset(_RECORD + b"\x02"),
+    "93.184.217.104": slowly(_RECORD + b"\x02\x00\x3f\xfc" + b"\x03" * 2000, every_s=0.1),
+    "93.184.217.105": then_silence(_RECORD),
+    "93.184.217.106": http(200, b"plain text"),
+    "93.184.217.107": endless(b"", _RECORD + b"\x02" * 0x4000),
+    "93.184.217.108": endless(b"", b"\x15\x03\x03\x00\x02\x01\x00"),  # warnings
+    "93.184.217.109": b"",
+}
+
 # All else is code 14.
 CODES = {
     **dict.fromkeys(("/html", "/json", "/pdf", "/zip", "/svg", "/refresh"), {16}),

@@ -5,7 +5,7 @@ mixed-10.0.0.1.test        a public address and that one
 rebind-<nonce>-10.0.0.1.test   public at the first look-up, that address ever after
 www.test, good.test, xn--...   public      none.test    no such name
 silent.test    no answer at all            broken.test  the server's failure
-many.test      sixty public addresses, on which nobody listens but the last
+many.test      59 public addresses, on which nobody listens
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -119,7 +119,7 @@ class World:
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
         self._trials: Counter[str] = Counter()
-        self._inside = Sniffer("lo", lambda address, port: port == SERVICE_PORT)
+        self._inside = Sniffer("lo", lambda *dialled: dialled == ("127.0.0.1", SERVICE_PORT))
         self._inside.start()
 
     def forbidden(self) -> Counter[str]:
@@ -139,15 +139,21 @@ class World:
             with socket.socket(family, socket.SOCK_STREAM) as trial:
                 trial.settimeout(1.5)
                 trial.connect_ex((address, port))
+            with socket.socket(family, socket.SOCK_DGRAM) as trial:
+                trial.sendto(b"trial", (address, port))
         self._trials = self.forbidden()
-        missed = {f"{address} port {port}" for address, port in TRIALS} - self._trials.keys()
+        dialled = {f"{address} port {port}" for address, port in TRIALS}
+        missed = (dialled | {f"{target} by UDP" for target in dialled}) - self._trials.keys()
         assert not missed, f"the sniffers are blind to {missed}"
 
 
 class Sniffer(threading.Thread):
-    """Counts the TCP connections that are begun on an interface, but for those that are allowed."""
+    """Counts on an interface what is sent by UDP, and what is begun by TCP, but for what is allowed.
 
-    def __init__(self, interface: str, allowed: object) -> None:
+    allowed(address, port): by TCP; by UDP it is the name server alone.
+    """
+
+    def __init__(self, interface: str, allowed: Callable[[str, int], bool]) -> None:
         super().__init__(daemon=True)
         self.seen: Counter[str] = Counter()
         self._allowed = allowed
@@ -157,20 +163,22 @@ class Sniffer(threading.Thread):
     def run(self) -> None:
         while True:
             packet, (_, protocol, direction, *_) = self._socket.recvfrom(65536)
-            if direction != socket.PACKET_OUTGOING and (found := _begun(packet, protocol)):
-                address, port = found
-                if not self._allowed(address, port):  # type: ignore[operator]
-                    self.seen[f"{address} port {port}"] += 1
+            if direction == socket.PACKET_OUTGOING or not (found := _led_to(packet, protocol)):
+                continue
+            address, port, by_udp = found
+            if not ((address, port) == (NAME_SERVER, 53) if by_udp else self._allowed(address, port)):
+                self.seen[f"{address} port {port}{' by UDP' * by_udp}"] += 1
 
 
-def _begun(packet: bytes, protocol: int) -> tuple[str, int] | None:
-    """Where a TCP segment with SYN and without ACK leads."""
-    if protocol == 0x0800 and packet[9] == socket.IPPROTO_TCP:
-        address, segment = packet[16:20], packet[(packet[0] & 15) * 4 :]
-    elif protocol == 0x86DD and packet[6] == socket.IPPROTO_TCP:
-        address, segment = packet[24:40], packet[40:]
+def _led_to(packet: bytes, protocol: int) -> tuple[str, int, bool] | None:
+    """Where a datagram leads, or a TCP segment with SYN and without ACK, and whether it is a datagram."""
+    if protocol == 0x0800:
+        kind, address, segment = packet[9], packet[16:20], packet[(packet[0] & 15) * 4 :]
+    elif protocol == 0x86DD:
+        kind, address, segment = packet[6], packet[24:40], packet[40:]
     else:
         return None
-    if segment[13] & 0x12 != 0x02:
+    by_udp = kind == socket.IPPROTO_UDP
+    if not by_udp and (kind != socket.IPPROTO_TCP or segment[13] & 0x12 != 0x02):
         return None
-    return str(ip_address(address)), int.from_bytes(segment[2:4], "big")
+    return str(ip_address(address)), int.from_bytes(segment[2:4], "big"), by_udp

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +13,7 @@ from itertools import chain, islice
 from app.errors import ServiceError
 from app.picture.decode import DecodeLimits, decode
 from app.service import DETAIL
-from config.settings import Settings
+from config.settings import ROOT, Settings
 from tests.hostile import pictures
 from tests.hostile.pictures import Case
 from tests.hostile.report import Report
@@ -23,6 +25,7 @@ AT_ONCE = 4
 
 
 def run(service: Service, report: Report, *, quick: bool) -> None:
+    worker = service.worker()
     words = service.ask(picture=pictures.saved(pictures.page(), "PNG")).body["result"]
     report.case(words.count("\n") == 2, f"the plain twin reads {words!r}")
     broken = pictures.broken(1 if quick else FLIPS)
@@ -35,6 +38,7 @@ def run(service: Service, report: Report, *, quick: bool) -> None:
     _each(service, report, costly, lambda case, answer: answer.code in case.codes, measured=True)
     answer = service.ask(picture=pictures.saved(pictures.page(), "PNG"))
     report.case(answer.body["result"] == words, f"afterwards the plain twin reads {answer.text[:200]}")
+    report.case(service.worker() == worker, "a picture took the worker down")
 
 
 def _each(
@@ -58,7 +62,10 @@ def _each(
 
 
 def _decode_cpu_s(data: bytes) -> float:
-    """As in the engine's thread, measured here, where nothing else is counted."""
+    """As in the engine's thread, with libtiff told the same, measured here, where nothing else is counted."""
+    told = re.search(r'"(LIBTIFF_\w+)", "(\d+)"', (ROOT / "gunicorn.py").read_text())
+    assert told
+    os.environ.setdefault(*told.groups())
     limits, side = Settings().limits, Settings().engine.side_limit
     few = DecodeLimits(
         limits.max_picture_bytes, limits.max_picture_pixels, limits.max_side_px, limits.max_jpeg_scans

@@ -153,7 +153,8 @@ def bombs() -> Iterator[Case]:
         frozenset({UNSUPPORTED, READ}),
     )
     yield Case("pixels that inflate beyond", png(1, 1, chunk(b"IDAT", zeros), chunk(b"IEND", b"")))
-    yield Case("side over the limit", saved(Image.new("L", (20_001, 1)), "PNG"), large)
+    for size in ((20_001, 1), (1, 20_001), (30_000, 1), (1, 30_000)):
+        yield Case(f"a side over the limit: {size}", saved(Image.new("L", size), "PNG"), large)
     yield Case("pixels over the limit", saved(Image.new("1", (10_001, 4_000)), "PNG"), large)
     yield Case("bytes over the limit", saved(page(), "PNG") + bytes(LIMIT), large)
 

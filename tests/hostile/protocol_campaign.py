@@ -31,9 +31,11 @@ def run(service: Service, report: Report, *, quick: bool) -> None:
         seeds = range(BODIES // PER_CONNECTION // share)
         for outcomes in pool.map(lambda seed: _bodies(service, random.Random(seed)), seeds):  # noqa: S311
             for status, answer, sent in outcomes:
-                report.codes[answer.get("status_code") or -1] += 1
-                report.case(status < 500 and "error" in answer, f"HTTP {status} {answer} for {sent[:300]!r}")
+                report.answered(status, answer.get("status_code"), f"{answer} for {sent[:300]!r}")
+                report.case("error" in answer, f"HTTP {status} {answer} for {sent[:300]!r}")
         for status, sent in pool.map(_raw, range(RAW // share)):
+            if status is not None:
+                report.answered(status, None, f"for {sent[:300]!r}")
             report.case(status is None or status < 500, f"HTTP {status} for {sent[:300]!r}")
     report.case(service.ask(picture_url=UNREACHABLE).code == 13, "a good request afterwards")
 

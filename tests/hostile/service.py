@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import signal
 import subprocess
 import sys
@@ -24,7 +23,6 @@ from tests.signing import Caller
 
 URL = f"http://127.0.0.1:{SERVICE_PORT}"
 CALLERS = 40  # so that no rate limit, which is a user's, stands in the way
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True)
@@ -37,15 +35,14 @@ class Answer:
 
 
 class Service:
-    """answers: every one that was given, for the report."""
+    """poor: a caller with a quota of one picture."""
 
     def __init__(self, master: subprocess.Popen[bytes], home: Path, report: Report) -> None:
         self.master = master
         self.home = home
         self.report = report
-        self.server_errors = 0
-        self._made = [Caller(f"caller-{n}", secret) for n, secret in enumerate(_users(CALLERS))]
-        self._turn = itertools.cycle(self._made)
+        self.poor, *made = _callers(CALLERS)
+        self._turn = itertools.cycle(made)
         self._local = threading.local()
 
     def caller(self) -> Caller:
@@ -67,10 +64,7 @@ class Service:
         seconds = time.monotonic() - started
         answer = response.json()
         code = answer["status_code"]
-        self.report.codes[code] += 1
-        if response.status_code >= 500 and code not in (17, 18):  # which say when to come back
-            self.server_errors += 1
-            self.report.breach(f"HTTP {response.status_code} {answer} for {str(body)[:300]}")
+        self.report.answered(response.status_code, code, f"{answer} for {str(body)[:300]}")
         return Answer(response.status_code, code, answer, response.text, seconds)
 
     def worker(self) -> int:
@@ -94,18 +88,16 @@ def _status_mb(pid: int, name: str) -> float:
     return int(status.split(f"{name}:")[1].split()[0]) / 1000
 
 
-def cpu_seconds(pid: int) -> float:
-    columns = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(columns[11]) + int(columns[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _users(count: int) -> list[str]:
+def _callers(count: int) -> list[Caller]:
+    """The first of them with a quota of one."""
     from app.wiring import build_services
 
     services = build_services(Settings(bind=f"127.0.0.1:{SERVICE_PORT}"))
     services.store.create()
     try:
-        return [services.store.users.add(f"caller-{n}") for n in range(count)]
+        add = services.store.users.add
+        rich = [Caller(f"caller-{n}", add(f"caller-{n}")) for n in range(count)]
+        return [Caller("poor", add("poor", quota_limit=1)), *rich]
     finally:
         services.store.close()
 

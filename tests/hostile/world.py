@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from samples.draw import numbered
-from tests.hostile.hosts import ROWS
+from tests.hostile.hosts import ROWS, TLS_FAULTS
 from tests.hostile.names import NameServer
 from tests.hostile.network import CABLE, PUBLIC, PUBLIC_V6, Sniffer, plug_in_world, run
 from tests.picture_host import Answer, PictureHost, http, redirect
@@ -41,7 +41,7 @@ def ticket(n: int) -> bytes:
 
 
 def allowed(address: str, port: int) -> bool:
-    """93.184.217 is public, too, and nobody listens there; 93.184.218 swallows every packet."""
+    """93.184.217 is public, too, with nobody there but TLS_FAULTS; 93.184.218 swallows every packet."""
     public = address in (PUBLIC, PUBLIC_V6) or address.startswith(("93.184.217.", "93.184.218."))
     return public and port in (80, 443)
 
@@ -69,6 +69,8 @@ def picture_hosts(authority: Authority) -> Iterator[None]:
                 host = PictureHost({}, address=address, port=port, tls=tls)
                 host.answers = Answers(ROWS)
                 hosts.enter_context(host)
+        for address, fault in TLS_FAULTS.items():
+            hosts.enter_context(PictureHost({"": fault}, address=address, port=443))
         yield
 
 
