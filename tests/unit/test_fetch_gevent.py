@@ -32,7 +32,7 @@ answers = {
 }
 with PictureHost(answers) as host:
     fetcher = GuardedFetcher(
-        timeout_s=0.6, connect_timeout_s=20, read_timeout_s=20, max_redirects=3, max_picture_bytes=10_000,
+        timeout_s=3, connect_timeout_s=20, read_timeout_s=20, max_redirects=3, max_picture_bytes=10_000,
         slots=400, allow_ports={host.port}, allow_hosts=(), allow_networks={ip_network("127.0.0.0/8")},
         clock=SystemClock(), resolver=resolve,
     )

@@ -28,14 +28,15 @@ LOOPBACK = ip_network("127.0.0.0/8")
 PICTURE = b"the bytes of a picture"
 MAX_BYTES = 1024 * 1024
 OK = b"HTTP/1.1 200 OK\r\n"
+IMPATIENT = {"timeout_s": 1.0, "connect_timeout_s": 0.5, "read_timeout_s": 0.4}
 
 
 def fetcher(host: PictureHost | None = None, **changed: Any) -> GuardedFetcher:
     """Loopback is opened, and the port of `host`, unless the test says otherwise."""
     options: dict[str, Any] = {
-        "timeout_s": 1.0,
-        "connect_timeout_s": 0.5,
-        "read_timeout_s": 0.4,
+        "timeout_s": 10,
+        "connect_timeout_s": 5,
+        "read_timeout_s": 5,
         "max_redirects": 3,
         "max_picture_bytes": MAX_BYTES,
         "slots": 8,
@@ -291,7 +292,7 @@ def test_status_other_than_200(status: int) -> None:
 )  # fmt: skip
 def test_answer_that_is_no_picture(answer: Answer, stage: str) -> None:
     started = time.monotonic()
-    error = failure(answer)
+    error = failure(answer, **(IMPATIENT if stage == "timeout" else {}))
     assert time.monotonic() - started < 5
     assert told(error) == (PictureUnreachable, None, stage, None), error.detail
 
@@ -305,7 +306,7 @@ def test_one_byte_in_a_while_within_a_chunk() -> None:
         answer(connection)  # type: ignore[operator]
 
     started = time.monotonic()
-    assert failure(send).stage == "timeout"
+    assert failure(send, **IMPATIENT).stage == "timeout"
     assert time.monotonic() - started < 3
 
 
@@ -450,7 +451,7 @@ def test_a_slot_is_waited_for() -> None:
 
 def test_slow_hosts_of_one_user_leave_room() -> None:
     with PictureHost({"/slow": silence, "/picture": http(200, PICTURE)}) as host:
-        guarded = fetcher(host, slots=4)
+        guarded = fetcher(host, slots=4, read_timeout_s=2)
 
         def wait_in_vain() -> None:
             with pytest.raises(PictureUnreachable):

@@ -35,7 +35,7 @@ def test_refused_in_no_time(body: bytes) -> None:
     started = time.thread_time()
     with pytest.raises(RequestMalformed):
         check_parts(body, "x")
-    assert time.thread_time() - started < 0.1
+    assert time.thread_time() - started < 0.3
 
 
 @pytest.mark.parametrize("boundary", ["", "x" * (MAX_BOUNDARY_CHARS + 1)])

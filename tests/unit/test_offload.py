@@ -141,30 +141,31 @@ def test_a_newcomer_whose_own_deadline_is_too_near_is_refused() -> None:
     first = gevent.spawn(bench.read, b"0.6")
     gevent.sleep(0.05)
     assert bench.read(timeout_s=FIRST_GUESS_S / 2) == "busy"
-    assert bench.read(timeout_s=FIRST_GUESS_S * 4) == "0.1"
+    assert bench.read(timeout_s=FIRST_GUESS_S * 20) == "0.1"
     assert first.get() == "0.6"
 
 
 def test_a_free_thread_is_given_however_long_reads_were_so_far() -> None:
     """Else a few large pictures would shut out everybody with less time, for ever."""
     bench = Bench(threads=1)
-    for _ in range(3):
-        assert bench.read(b"1") == "1"
-    assert bench.read(timeout_s=0.5) == "0.1"
+    for _ in range(2):
+        assert bench.read(b"2") == "2"
+    assert bench.read(b"0.01", timeout_s=1) == "0.01"
 
 
 def test_an_abandoned_read_keeps_its_place_until_its_thread_is_free() -> None:
     bench = Bench(threads=1, queue_wait_s=FIRST_GUESS_S / 2)
-    assert bench.read(b"1.5", timeout_s=0.2) == "busy"
+    assert bench.read(b"2.5", timeout_s=0.2) == "busy"
     with pytest.raises(Busy):
         bench.offload.reserve(CLOCK.monotonic() + 20)
-    gevent.sleep(1.5)
+    while bench.lengths[-1]:
+        gevent.sleep(0.05)
     assert bench.read() == "0.1"
 
 
 def test_a_slow_picture_host_does_not_keep_others_out() -> None:
     bench = Bench(threads=1, queue_wait_s=FIRST_GUESS_S)
-    slow = [gevent.spawn(bench.read, fetching_s=1.5) for _ in range(2)]
+    slow = [gevent.spawn(bench.read, fetching_s=3) for _ in range(2)]
     gevent.sleep(1.1)
     assert bench.read() == "0.1"
     assert [job.get() for job in slow] == ["0.1", "0.1"]
@@ -217,17 +218,17 @@ def test_pictures_that_never_come_take_no_more_than_their_users_quarter() -> Non
 
 def test_waiting_ends_with_the_queue_limit() -> None:
     bench = Bench(threads=1, queue_wait_s=FIRST_GUESS_S)
-    first = gevent.spawn(bench.read, b"1.5")
+    first = gevent.spawn(bench.read, b"3")
     gevent.sleep(0.05)
     assert bench.read() == "busy"
-    assert first.get() == "1.5"
+    assert first.get() == "3"
 
 
 def test_a_deadline_that_passes_while_reading_is_answered_in_time() -> None:
     bench = Bench(threads=1)
     started = time.monotonic()
-    assert bench.read(b"3", timeout_s=1) == "busy"
-    assert time.monotonic() - started < 2.5
+    assert bench.read(b"5", timeout_s=1) == "busy"
+    assert time.monotonic() - started < 4
     assert bench.offload.ready()
     assert not bench.replaced
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import struct
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from urllib.parse import parse_qsl
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from app.authenticate import UNSIGNED_FIELDS, SignaturePolicy, authenticate, sign, string_to_sign
-from app.errors import RequestMalformed, ServiceError, SignWrong
+from app.errors import PictureTooLarge, PictureUnsupported, RequestMalformed, ServiceError, SignWrong
 from app.model import Account, OcrRequest
 from app.picture.decode import DecodeLimits, decode
 from app.picture.header import check_gif, check_jpeg, check_png
@@ -22,6 +24,7 @@ from app.web.body import decode_base64
 from app.web.codec import scan_json
 from app.web.multipart import check_parts
 from tests.fakes import FakeAccounts
+from tests.hostile.crafted import chunk, png
 
 NOW = 1_800_000_000
 POLICY = SignaturePolicy(max_age_s=300, max_ahead_s=60, legacy_nonce_days=30, longest_request_s=120)
@@ -95,6 +98,58 @@ def test_headers_are_judged_and_nothing_worse(start: bytes, rest: bytes) -> None
         check_gif(data)
     with suppress(ServiceError):
         decode(data, DecodeLimits(1000, 10_000, 1000, 10))
+
+
+# Segments and chunks with right lengths and sums, so that what is behind the first of them is looked at, too.
+SCAN = 0xDA
+PNG_HEADER = struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 0)
+JPEG_FRAME = bytes([8, 0, 8, 0, 8, 1, 1, 0x11, 0])
+contents = st.one_of(st.binary(max_size=30), st.sampled_from([b"", JPEG_FRAME, PNG_HEADER]))
+markers = st.sampled_from([0xC0, 0xC2, 0xC4, SCAN, 0xDB, 0xDD, 0xE0, 0xE1, 0xEE, 0xFE])
+segments = st.lists(st.tuples(markers, contents), max_size=12)
+kinds = st.sampled_from([b"IHDR", b"IDAT", b"PLTE", b"tRNS", b"zTXt", b"iTXt", b"iCCP", b"eXIf", b"acTL"])
+chunks = st.lists(st.tuples(kinds, contents), max_size=12)
+
+
+def jpeg(made_of: list[tuple[int, bytes]]) -> bytes:
+    written = [struct.pack(">BBH", 0xFF, marker, len(data) + 2) + data for marker, data in made_of]
+    return b"\xff\xd8" + b"".join(written) + b"\xff\xd9"
+
+
+def png_of(made_of: list[tuple[bytes, bytes]]) -> bytes:
+    return png(8, 8, *(chunk(kind, data) for kind, data in made_of), chunk(b"IEND", b""))
+
+
+@st.composite
+def once_well_formed(draw: st.DrawFn) -> bytes:
+    """A few of its bytes are others, or it is cut."""
+    data = bytearray(draw(st.one_of(segments.map(jpeg), chunks.map(png_of))))
+    for at, byte in draw(st.lists(st.tuples(st.integers(0, len(data) - 1), st.integers(0, 255)), max_size=3)):
+        data[at] = byte
+    return bytes(data[: draw(st.one_of(st.just(len(data)), st.integers(0, len(data))))])
+
+
+@given(once_well_formed())
+@pytest.mark.filterwarnings(r"ignore:::PIL\.")
+def test_pictures_that_were_well_formed_are_judged_and_nothing_worse(data: bytes) -> None:
+    for check in (partial(check_jpeg, max_scans=10), check_png):
+        with suppress(ServiceError):
+            check(data)
+    with suppress(ServiceError):
+        decode(data, DecodeLimits(2000, 10_000, 1000, 10))
+
+
+@given(segments)
+def test_scans_are_counted_as_they_were_written(made_of: list[tuple[int, bytes]]) -> None:
+    """Not those whose marker only stands in the data of something else."""
+    scans = [marker for marker, _ in made_of].count(SCAN)
+    if not scans:
+        with pytest.raises(PictureUnsupported):
+            check_jpeg(jpeg(made_of), max_scans=100)
+        return
+    check_jpeg(jpeg(made_of), max_scans=scans)
+    with pytest.raises(PictureTooLarge):
+        check_jpeg(jpeg(made_of), max_scans=scans - 1)
 
 
 @given(
