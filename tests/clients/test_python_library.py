@@ -97,14 +97,31 @@ def test_a_wrong_address_is_told(url: str) -> None:
         nobodys(url, patience_s=0).read(RECEIPT)
 
 
-def test_what_was_never_sent_is_tried_again() -> None:
+def read_in_turn(url: str, **options: float) -> None:
+    with nobodys(url, **options) as client:
+        client.read(RECEIPT)
+
+
+def read_on_a_loop(url: str, **options: float) -> None:
+    async def read() -> None:
+        async with AsyncClient(url, "alice", "any secret", **options) as client:
+            await client.read(RECEIPT)
+
+    asyncio.run(read())
+
+
+either_client = pytest.mark.parametrize("read", [read_in_turn, read_on_a_loop])
+
+
+@either_client
+def test_what_was_never_sent_is_tried_again(read: Callable[..., None]) -> None:
     """The service comes up a second after the client asked for it."""
     port = free_port()
     errors_seen: list[BaseException] = []
 
     def ask() -> None:
         try:
-            nobodys(f"http://127.0.0.1:{port}/ocr").read(RECEIPT)
+            read(f"http://127.0.0.1:{port}/ocr")
         except errors.OcrFailed as error:
             errors_seen.append(error)
 
@@ -116,11 +133,55 @@ def test_what_was_never_sent_is_tried_again() -> None:
     assert len(scripted.nonces) == len(errors_seen) == 1
 
 
-def test_without_patience_nothing_is_tried_again() -> None:
-    with Scripted(come_back(17, "busy", 503)) as scripted, pytest.raises(errors.Busy) as caught:
-        nobodys(scripted.url, patience_s=0).read(RECEIPT)
-    assert caught.value.retry_after == 1
+@either_client
+def test_a_refusal_for_a_time_is_waited_for(read: Callable[..., None]) -> None:
+    begun = time.monotonic()
+    with (
+        Scripted(come_back(12, "rate_limited", 429, 2), refusal(5, "ocr_failed", 500)) as scripted,
+        pytest.raises(errors.OcrFailed),
+    ):
+        read(scripted.url)
+    assert len(set(scripted.nonces)) == len(scripted.nonces) == 2
+    assert time.monotonic() - begun >= 2
+
+
+def test_waiting_leaves_the_loop_to_others() -> None:
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.05)
+            ticks += 1
+
+    async def read(url: str) -> None:
+        async with AsyncClient(url, "alice", "any secret", patience_s=5) as client:
+            ticking = asyncio.create_task(tick())
+            with pytest.raises(errors.OcrFailed):
+                await client.read(RECEIPT)
+            ticking.cancel()
+
+    with Scripted(come_back(17, "busy", 503, 2), refusal(5, "ocr_failed", 500)) as scripted:
+        asyncio.run(read(scripted.url))
+    assert ticks >= 5  # of 40, on a machine with nothing else to do
+
+
+@either_client
+def test_a_lost_answer_is_told_and_not_asked_for_again(read: Callable[..., None]) -> None:
+    with Scripted(HANG_UP) as scripted, pytest.raises(AnswerLost):
+        read(scripted.url)
     assert len(scripted.nonces) == 1
+
+
+@either_client
+@pytest.mark.parametrize(("patience_s", "requests"), [(0, 1), (1.5, 2)])
+def test_nothing_is_tried_again_beyond_patience(
+    read: Callable[..., None], patience_s: float, requests: int
+) -> None:
+    with Scripted(come_back(17, "busy", 503)) as scripted, pytest.raises(errors.Busy) as caught:
+        read(scripted.url, patience_s=patience_s)
+    assert caught.value.retry_after == 1
+    assert len(scripted.nonces) == requests
 
 
 def pictures(tmp_path: Path, count: int) -> list[Path]:
