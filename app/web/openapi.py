@@ -1,7 +1,9 @@
 """/openapi.json: the contract for programs, made of what the code itself checks with.
 
 Field forms are RequestBody's, codes those of app/errors.py, routes those of the URL map, sentences those of
-words.yaml and tips.yaml. By hand is only what holds them together.
+words.yaml and tips.yaml. By hand are the bounds that codec.py checks beyond a field's form, which picture
+fields go together, the shapes of an answer's lines and of an error, and the answers of the routes without a
+picture; tests hold real answers to them.
 """
 
 from __future__ import annotations
