@@ -762,7 +762,7 @@ class TestLink:
     def test_who_waited_for_a_connection_does_not_find_out_again(self, tmp_path: Path) -> None:
         server = RedisServer(tmp_path)
         server.start()
-        link = self.link(server.url, timeout_ms=1000)
+        link = self.link(server.url)
 
         try:
             with ThreadPoolExecutor(10) as pool:
