@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from functools import partial
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from app.errors import OcrFailed
 from app.model import Line, Page, ReadOptions
 from app.picture.decode import decode
 from app.service import DETAIL, Reader
@@ -78,3 +79,15 @@ def test_other_formats_are_read_whole() -> None:
     )
     assert engine.shapes == [(SIZE[1], SIZE[0], 3)]
     assert reading.page.lines[0].box == ((700, 300), (1904, 300), (1904, 402), (700, 402))
+
+
+def test_a_worker_starts_though_its_own_picture_is_refused_to_callers() -> None:
+    def refused(digest: str) -> NoReturn:
+        raise OcrFailed(digest)
+
+    reader = Reader(partial(decode, limits=LIMITS), InkFinder(), 960, SystemClock(), refused)
+    checked = reader.checked(photograph(), "ink")
+    with pytest.raises(OcrFailed):
+        checked(photograph(), ReadOptions())
+    with pytest.raises(RuntimeError, match="instead of 'paper'"):
+        reader.checked(photograph(), "paper")
