@@ -19,6 +19,16 @@ def resident_mb() -> float:
     return pages * _PAGE_BYTES / _MEGABYTE
 
 
+def give_back_free_pages() -> None:
+    """Give the pages in which nothing lies back to the system: by itself glibc only does so at a heap's end.
+
+    Other C libraries have no such call.
+    """
+    malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if malloc_trim is not None:
+        malloc_trim(0)
+
+
 def map_large_blocks() -> None:
     """Give each large block pages of its own, which go back to the system when it is freed.
 

@@ -19,7 +19,7 @@ from gevent.monkey import is_module_patched
 from gevent.threadpool import ThreadPool
 
 from app.errors import Busy, OcrFailed, ServiceError
-from app.memory import resident_mb
+from app.memory import give_back_free_pages, resident_mb
 from app.model import Reading, ReadOptions, never
 from app.ports import Clock
 
@@ -93,10 +93,10 @@ class NativeThreads:
     own queue has no limit, and refuse a newcomer by the time it would have to wait.
 
     queue_wait_s: the longest wait for a thread. read_limit_s: a read that takes longer cannot be stopped, so
-    its caller is answered, and no new work is taken; refuse(picture) sees to it
-    that it is not read again. max_worker_mb: the size that this process may have after
-    a read, 0 for any; a larger one goes on until it is replaced. replace_worker(why) asks for that, once.
-    watch_queue(length) is told how many places are taken, whenever that changes.
+    its caller is answered, and no new work is taken; refuse(picture) sees to it that it is not read again.
+    max_worker_mb: the size that this process may have after a read, 0 for any; a larger one goes on until it
+    is replaced. replace_worker(why) asks for that, once. watch_queue(length) is told how many places are
+    taken, whenever that changes.
     """
 
     def __init__(
@@ -287,6 +287,8 @@ def _attempt(reader: Read, data: bytes, options: ReadOptions) -> Reading | Excep
         return reader(data, options)
     except Exception as error:
         return error
+    finally:
+        give_back_free_pages()
 
 
 def _result(outcome: Reading | Exception) -> Reading:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from app.ports import Image
 
 # Kernels that OpenVINO keeps. Lines come in 37 shapes, and each picture has many of them.
-DETECTION_KERNELS = 100  # with 500 a worker is 50 MB larger, and grows for longer
+DETECTION_KERNELS = 50  # with 500 a worker is 50 MB larger, and grows for longer
 RECOGNITION_KERNELS = 2000
 
 

@@ -21,9 +21,19 @@ del blocks[::2]
 print(full - resident_mb())
 """
 
+# Blocks of 100 kB in the heap, of which every tenth stays.
+SMALL_GAPS = """
+from app.memory import give_back_free_pages, resident_mb
+blocks = [bytearray(100_000) for _ in range(1000)]
+full = resident_mb()
+blocks = blocks[::10]
+{set_up}
+print(full - resident_mb())
+"""
 
-def given_back_mb(set_up: str) -> float:
-    code = GAPS.format(set_up=set_up)
+
+def given_back_mb(set_up: str, gaps: str = GAPS) -> float:
+    code = gaps.format(set_up=set_up)
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True, timeout=60
     )
@@ -37,6 +47,11 @@ def test_large_blocks_go_back_although_others_stay() -> None:
 def test_without_it_they_would_not() -> None:
     """If this fails, the C library does it by itself, and app.memory has one task less."""
     assert given_back_mb("") < 20
+
+
+def test_free_pages_between_small_blocks_go_back() -> None:
+    assert given_back_mb("give_back_free_pages()", SMALL_GAPS) > 75
+    assert given_back_mb("", SMALL_GAPS) < 20
 
 
 def test_resident_size_is_what_the_kernel_says() -> None:
