@@ -93,7 +93,7 @@ def test_others_keep_their_throughput(
     """At least nine tenths of it, in the ten seconds from the first connection on.
 
     In turn with an attack on nobody, which costs the attacker as much: it is on this machine too. A machine
-    that others use is now faster, now slower: it is measured more often until that is not in doubt.
+    that others use is now faster, now slower: all rounds count, and it goes on until they hold, five at most.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
