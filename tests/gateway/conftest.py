@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -213,6 +214,18 @@ class Gateway:
     def log(self, name: str) -> str:
         file = self.prefix / "log" / name
         return file.read_text() if file.exists() else ""
+
+    def access(self, request_id: str) -> dict[str, Any]:
+        """Nginx's line on this request, which it writes after the answer is sent."""
+
+        def lines() -> list[dict[str, Any]]:
+            written = self.log("nginx-access.log").splitlines(keepends=True)
+            found = [line for line in written if request_id in line and line.endswith("\n")]
+            return [line for line in map(json.loads, found) if line["request_id"] == request_id]
+
+        await_true(lines, 10)
+        [line] = lines()
+        return line
 
     def records(self, username: str, condition: str = "true") -> int:
         """How many usage records this user has, in the database that the instances share."""

@@ -121,8 +121,8 @@ def test_what_was_in_flight_when_a_process_was_killed_is_answered_and_counted_on
     assert [answer.json()["result"] for answer in answers] == [png(n)[1] for n in range(IN_FLIGHT)]
     assert nonces(fetching, caller) == IN_FLIGHT
     assert fetching.records(name, "status_code = 6 AND charged") == fetching.records(name) == IN_FLIGHT
-    retried = [line for line in fetching.log("nginx-access.log").splitlines() if ", unix:" in line]
-    assert any(answer.headers["X-Request-ID"] in line for answer in answers for line in retried)
+    lines = [fetching.access(answer.headers["X-Request-ID"]) for answer in answers]
+    assert any(", unix:" in line["upstream"] for line in lines)
     assert {answer.status_code for answer in map(fetching.post, bodies[:2])} == {409}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -129,9 +128,6 @@ def test_an_instance_that_says_nothing_is_busy_and_no_other_is_asked(hasty: Gate
     assert (answer.status_code, answer.json()["status_code"], answer.json()["error"]) == (503, 17, "busy")
     assert answer.headers["Content-Type"] == "application/json; charset=utf-8"
     assert int(answer.headers["Retry-After"]) >= 1
-    identifier = answer.json()["request_id"]
-    await_true(lambda: identifier in hasty.log("nginx-access.log"))
-    lines = [json.loads(line) for line in hasty.log("nginx-access.log").splitlines()]
-    [line] = [line for line in lines if line["request_id"] == identifier]
+    line = hasty.access(answer.json()["request_id"])
     assert (line["http"], line["upstream_http"]) == (503, "504")  # of two tries it has "504, 504"
     hasty.await_ready()

@@ -136,10 +136,17 @@ def fetching(make_gateway: MakeGateway, host: PictureHost) -> Gateway:
 
 
 def test_five_times_more_than_can_be_done(fetching: Gateway, host: PictureHost) -> None:
-    """Measured again, up to three times, where the machine was faster while nothing was asked too much."""
+    """Measured again, up to three times, where others on this machine had the processors meanwhile."""
     caller = fetching.caller("flood")
-    peaks, goodputs, refusals, healths = [], [], [], []
-    while not peaks or (len(peaks) < 3 and not kept(peaks, goodputs, 0.95)):
+    peaks: list[float] = []
+    goodputs: list[float] = []
+    refusals: list[float] = []
+    healths: list[float] = []
+
+    def held() -> bool:
+        return kept(peaks, goodputs, 0.95) and min(refusals) < 0.1 and min(healths) < 0.1
+
+    while not peaks or (len(peaks) < 3 and not held()):
         peaks.append(closed_loop(fetching, caller, host))
         health: list[float] = []
         stop = threading.Event()
@@ -155,9 +162,7 @@ def test_five_times_more_than_can_be_done(fetching: Gateway, host: PictureHost) 
         assert set(flood.statuses) <= {200, 503, 429}
         assert flood.statuses.count(503) > flood.statuses.count(200)
     print(f"answers/s, peak {peaks}, flooded {goodputs}; p99 in s: refusals {refusals}, health {healths}")
-    assert kept(peaks, goodputs, 0.95)
-    assert min(refusals) < 0.1
-    assert min(healths) < 0.1
+    assert held()
 
 
 def ask(gateway: Gateway, caller: Caller, host: PictureHost, session: requests.Session) -> requests.Response:

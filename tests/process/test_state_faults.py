@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import statistics
 import subprocess
 import sys
 import threading
@@ -225,6 +224,7 @@ def open_now(site: Site) -> None:
 
 @pytest.mark.parametrize("fault", ["stopped", "paused", "refusing writes"])
 def test_without_redis_18_comes_soon_and_it_is_back_soon(site: Site, fault: str) -> None:
+    """Up to three outages: others have this machine's processors too."""
     alice = site.user(fault.replace(" ", "-"))
     outages: dict[str, Callable[[], AbstractContextManager[None]]] = {
         "stopped": site.redis.stopped,
@@ -232,21 +232,29 @@ def test_without_redis_18_comes_soon_and_it_is_back_soon(site: Site, fault: str)
         "refusing writes": site.redis.refusing_writes,
     }
     site.recognise(alice)
+    for _ in range(3):
+        slowest_s = slowest_refusal(site, alice, outages[fault]())
+        back_s = site.back(alice)
+        if slowest_s < 0.3 and back_s < 1:
+            break
+    assert slowest_s < 0.3 and back_s < 1
+    assert set(site.rows(alice.username)) <= {6, 16, 18}
+    site.quota_is_granted_less_rows(alice)
+
+
+def slowest_refusal(site: Site, caller: Caller, outage: AbstractContextManager[None]) -> float:
+    """Seconds, of twenty while Redis is away."""
     times = []
-    with ThreadPoolExecutor(4) as pool, outages[fault]():
+    with ThreadPoolExecutor(4) as pool, outage:
         for _ in range(5):  # longer than the breaker rests, so that Redis is asked each time
-            bodies = [alice.body(picture=b"no picture") for _ in range(4)]
+            bodies = [caller.body(picture=b"no picture") for _ in range(4)]
             for answer in pool.map(site.server.post, bodies):
                 assert (answer.status_code, answer.json()["status_code"]) == (503, 18)
                 assert answer.headers["Retry-After"] == "1"
                 times.append(answer.elapsed.total_seconds())
             assert requests.get(f"{site.server.url}/healthz", timeout=5).ok
             time.sleep(0.3)
-    assert statistics.median(times) < 0.3
-    assert max(times) < 1  # this machine has other work
-    assert site.back(alice) < 1.5
-    assert set(site.rows(alice.username)) <= {6, 16, 18}
-    site.quota_is_granted_less_rows(alice)
+    return max(times)
 
 
 @pytest.mark.parametrize("fault", ["stopped", "paused"])
