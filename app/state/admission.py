@@ -1,10 +1,13 @@
-"""The steps of an admission, each in the one transaction that SqlStore.admit begins."""
+"""The steps of an admission, each in the one transaction that SqlStore.admit begins.
+
+Their statements are made once: to make one takes SQLAlchemy longer than SQLite takes to run it.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, and_, delete, insert, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.errors import NonceReplayed, QuotaExhausted, UserDisabled
@@ -15,44 +18,60 @@ from app.state.tables import nonces, usage_records, users
 ANSWER_LOST_MS = 10_000
 """A worker may die between the record of a recognised picture and its answer: Nginx asks again at once."""
 
+_USER = select(users).where(users.c.id == bindparam("user_id")).with_for_update()
+_SPEND = update(users).where(users.c.id == bindparam("this"))
+_NONCE = nonces.c.user_id == bindparam("user_id"), nonces.c.nonce == bindparam("nonce")
+_SPENT = select(nonces).where(*_NONCE)
+_KEEP = insert(nonces)
+_FORGET = delete(nonces).where(*_NONCE)
+_EXPIRED = select(nonces.c.user_id, nonces.c.nonce).where(nonces.c.expires_at <= bindparam("now"))
+_EXPIRED = _EXPIRED.limit(bindparam("at_most"))
+_EXPIRED_OF_ONE = _EXPIRED.where(nonces.c.user_id == bindparam("user_id"))
+_ANSWER_LOST = and_(usage_records.c.charged, usage_records.c.finished_at > bindparam("lost_since"))
+_UNANSWERED = select(usage_records.c.user_id).where(
+    usage_records.c.request_id == bindparam("request_id"),
+    or_(usage_records.c.status_code.is_(None), _ANSWER_LOST),
+)
+_BEGIN = insert(usage_records)
+
 
 def locked_user(connection: Connection, account: Account) -> Row[Any]:
-    user = connection.execute(
-        select(users).where(users.c.id == account.user_id).with_for_update()
-    ).one_or_none()
+    user = connection.execute(_USER, {"user_id": account.user_id}).one_or_none()
     if user is None or not user.enabled:
         raise UserDisabled(account.username)
     return user
 
 
-def lock_user(connection: Connection, user_id: int | ScalarSelect[int]) -> None:
+def lock_user(connection: Connection, user_id: int) -> None:
     """For those who are about to lock its records: all writers lock the user first, so that no two of them
     wait for each other on MySQL. There may be no such user any more.
     """
-    connection.execute(select(users.c.id).where(users.c.id == user_id).with_for_update())
+    connection.execute(_USER, {"user_id": user_id})
+
+
+def spend(connection: Connection, user: Row[Any], **spent: int) -> None:
+    """spent: new values of columns of `users`."""
+    connection.execute(_SPEND, {"this": user.id, **spent})
 
 
 def spend_nonce(connection: Connection, user_id: int, request: OcrRequest, now: int, until: int) -> bool:
     """False if this very request has spent it and may not have been answered: it is our own retry."""
-    this = (nonces.c.user_id == user_id, nonces.c.nonce == request.nonce)
-    spent = connection.execute(select(nonces).where(*this)).one_or_none()
+    this = {"user_id": user_id, "nonce": request.nonce}
+    spent = connection.execute(_SPENT, this).one_or_none()
     if spent is not None:
         if spent.expires_at > now:
             if spent.request_id == request.request_id and _unanswered(connection, request.request_id, now):
                 return False
             raise NonceReplayed(f"spent by request {spent.request_id}")
-        connection.execute(delete(nonces).where(*this))
-    key = {"user_id": user_id, "nonce": request.nonce}
-    connection.execute(insert(nonces).values(**key, request_id=request.request_id, expires_at=until))
+        connection.execute(_FORGET, this)
+    connection.execute(_KEEP, {**this, "request_id": request.request_id, "expires_at": until})
     return True
 
 
 def _unanswered(connection: Connection, request_id: str, now: int) -> bool:
     """It runs, or was recognised and charged a moment ago, so that its answer may have been lost."""
-    runs = usage_records.c.status_code.is_(None)
-    lost = and_(usage_records.c.charged, usage_records.c.finished_at > now - ANSWER_LOST_MS)
-    this = (usage_records.c.request_id == request_id, or_(runs, lost))
-    return connection.execute(select(usage_records.c.user_id).where(*this)).first() is not None
+    this = {"request_id": request_id, "lost_since": now - ANSWER_LOST_MS}
+    return connection.execute(_UNANSWERED, this).first() is not None
 
 
 def require_quota(user: Row[Any], used: int, now: int) -> None:
@@ -63,25 +82,26 @@ def require_quota(user: Row[Any], used: int, now: int) -> None:
 
 def begin_record(connection: Connection, user_id: int, request: OcrRequest, now: int) -> None:
     """Raises NonceReplayed where there is one of this id: it is that of another nonce."""
-    record = insert(usage_records).values(
-        request_id=request.request_id,
-        user_id=user_id,
-        username=request.username,
-        started_at=now,
-        charged=True,
-    )
+    record = {
+        "request_id": request.request_id,
+        "user_id": user_id,
+        "username": request.username,
+        "started_at": now,
+        "charged": True,
+    }
     try:
-        connection.execute(record)
+        connection.execute(_BEGIN, record)
     except IntegrityError as error:
         raise NonceReplayed(f"there is a record of request {request.request_id}") from error
 
 
-def purge_nonces(connection: Connection, now: int, at_most: int, *condition: ColumnElement[bool]) -> int:
-    """Read, then delete by key, so that MySQL locks no other rows. Returns how many there were."""
-    query = select(nonces.c.user_id, nonces.c.nonce).where(nonces.c.expires_at <= now, *condition)
-    expired: dict[int, list[str]] = {}
-    for user_id, nonce in connection.execute(query.limit(at_most)):
-        expired.setdefault(user_id, []).append(nonce)
-    for user_id, names in expired.items():
-        connection.execute(delete(nonces).where(nonces.c.user_id == user_id, nonces.c.nonce.in_(names)))
-    return sum(map(len, expired.values()))
+def purge_nonces(connection: Connection, now: int, at_most: int, user_id: int | None = None) -> int:
+    """Of one user or of all. Read, then delete by key, so that MySQL locks no other rows. Returns how many
+    there were.
+    """
+    query = _EXPIRED if user_id is None else _EXPIRED_OF_ONE
+    found = connection.execute(query, {"now": now, "at_most": at_most, "user_id": user_id})
+    expired = [dict(row) for row in found.mappings()]
+    if expired:
+        connection.execute(_FORGET, expired)
+    return len(expired)

@@ -10,13 +10,19 @@ from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from app.errors import DependencyUnavailable
 from app.model import Period
 from app.state.tables import usage_records, users
 
 DAY_MS = 86_400_000
+
+_CHARGE = (
+    update(users)
+    .where(users.c.id == bindparam("this"), users.c.period_started_at <= bindparam("begun"))
+    .values(quota_used=users.c.quota_used + bindparam("times"))
+)
 
 
 def period_start(period: Period, moment: int) -> int:
@@ -57,8 +63,7 @@ def charge(connection: Connection, user_id: int, times: int, begun: int) -> None
     earlier period is counted no more. times may be negative.
     """
     if times:
-        mine = update(users).where(users.c.id == user_id, users.c.period_started_at <= begun)
-        connection.execute(mine.values(quota_used=users.c.quota_used + times))
+        connection.execute(_CHARGE, {"this": user_id, "begun": begun, "times": times})
 
 
 def charged_rows(connection: Connection, user_id: int, since: int, *, without: Collection[str]) -> int:

@@ -14,24 +14,47 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, select, update
+from sqlalchemy import Connection, and_, bindparam, select, update
 
 from app.errors import OcrFailed
 from app.model import Account, KeepText, OcrRequest, Quota, UsageRecord, UsageReport, UserUsage
 from app.ports import Clock
 from app.state import schema
-from app.state.admission import begin_record, lock_user, locked_user, purge_nonces, require_quota, spend_nonce
+from app.state.admission import (
+    begin_record,
+    lock_user,
+    locked_user,
+    purge_nonces,
+    require_quota,
+    spend,
+    spend_nonce,
+)
 from app.state.database import Database
 from app.state.quota import charge, counted
 from app.state.rate import Rate
 from app.state.records import columns
 from app.state.reports import by_user, report
 from app.state.secrets import SecretBox
-from app.state.tables import nonces, usage_records, user_secrets, users
+from app.state.tables import usage_records, user_secrets, users
 from app.state.users import Changed, UnknownUser, UserDirectory, quota_of
 
 PURGED_PER_ADMISSION = 8  # more than the one that it adds, so that the expired ones get fewer
 PURGED_PER_SWEEP = 1000  # in one transaction, so that it holds up nobody for long
+
+_ACCOUNT = (
+    select(users, user_secrets.c.secret)
+    .outerjoin(user_secrets, user_secrets.c.user_id == users.c.id)
+    .where(users.c.username == bindparam("username"))
+    .order_by(user_secrets.c.id.desc())  # a rotation leaves no more than two
+)
+_LOST = and_(usage_records.c.status_code.is_(None), usage_records.c.started_at < bindparam("lost_before"))
+_LOSERS = select(usage_records.c.user_id).where(_LOST).distinct()
+_LOST_OF_ONE = select(usage_records).where(_LOST, usage_records.c.user_id == bindparam("user_id"))
+_THIS = usage_records.c.request_id == bindparam("this")
+_OWNER = select(usage_records.c.user_id).where(_THIS)
+_BEGUN = select(usage_records).where(_THIS).with_for_update()
+_END = update(usage_records).where(_THIS)
+_CLOSE_LOST = _END.where(_LOST)
 
 
 class SqlStore:
@@ -112,14 +135,8 @@ class SqlStore:
         """The user with its secrets as they are stored. Raises DependencyUnavailable."""
         if not username.isascii():  # MySQL will not compare it with a column of ASCII
             return None
-        query = (
-            select(users, user_secrets.c.secret)
-            .outerjoin(user_secrets, user_secrets.c.user_id == users.c.id)
-            .where(users.c.username == username)
-            .order_by(user_secrets.c.id.desc())  # a rotation leaves no more than two
-        )
         with self.database.read() as connection:
-            rows = connection.execute(query).all()
+            rows = connection.execute(_ACCOUNT, {"username": username}).all()
         if not rows or rows[0].username != username:  # MySQL takes `alice ` for `alice` even so
             return None
         user = rows[0]
@@ -150,10 +167,9 @@ class SqlStore:
                 arrival = self._rate.next_arrival(user.rate_tat_us, now * 1000)
                 used += 1
                 require_quota(user, used, now)
-                spent = {"quota_used": used, "period_started_at": since, "rate_tat_us": arrival}
-                connection.execute(update(users).where(users.c.id == user.id).values(spent))
+                spend(connection, user, quota_used=used, period_started_at=since, rate_tat_us=arrival)
                 begin_record(connection, user.id, request, now)
-                purge_nonces(connection, now, PURGED_PER_ADMISSION, nonces.c.user_id == user.id)
+                purge_nonces(connection, now, PURGED_PER_ADMISSION, user.id)
         limit = user.quota_limit
         return Quota(limit, None if limit is None else max(0, limit - used))
 
@@ -164,9 +180,8 @@ class SqlStore:
             user = locked_user(connection, account)
             if spend_nonce(connection, user.id, request, now, now + math.ceil(nonce_ttl_s * 1000)):
                 arrival = self._rate.next_arrival(user.rate_tat_us, now * 1000)
-                this = update(users).where(users.c.id == user.id)
-                connection.execute(this.values(rate_tat_us=arrival))
-                purge_nonces(connection, now, PURGED_PER_ADMISSION, nonces.c.user_id == user.id)
+                spend(connection, user, rate_tat_us=arrival)
+                purge_nonces(connection, now, PURGED_PER_ADMISSION, user.id)
 
     def finish(self, record: UsageRecord) -> None:
         """As ports.UsageLog. LookupError if admission began no such record: that is a bug of the caller.
@@ -174,19 +189,20 @@ class SqlStore:
         A record that was closed as lost is finished all the same, by a worker that was only slow: a
         recognised picture is then charged again, even beyond the limit, since the caller gets its answer.
         """
-        this = usage_records.c.request_id == record.request_id
+        this = {"this": record.request_id}
         with self.database.write() as connection:
-            lock_user(connection, select(usage_records.c.user_id).where(this).scalar_subquery())
-            begun = connection.execute(select(usage_records).where(this).with_for_update()).one_or_none()
-            if begun is None:
+            owner = connection.scalar(_OWNER, this)
+            if owner is None:
                 raise LookupError(f"no usage record was begun for {record.request_id}")
+            lock_user(connection, owner)
+            begun = connection.execute(_BEGUN, this).one()
             if begun.finished_at is not None:
                 return
             values = columns(record, keep_text=self._keep_text) | {
                 "charged": record.charged,
                 "finished_at": self._now_ms(),
             }
-            connection.execute(update(usage_records).where(this).values(values))
+            connection.execute(_END, this | values)
             times = int(record.charged) - int(begun.charged)
             charge(connection, begun.user_id, times, begun.started_at)
 
@@ -221,9 +237,7 @@ class SqlStore:
         """Close the records that were lost with their worker, forget expired nonces; how many were closed."""
         now = self._now_ms()
         with self.database.read() as connection:
-            losers = connection.scalars(
-                select(usage_records.c.user_id).where(self._lost(now)).distinct()
-            ).all()
+            losers = connection.scalars(_LOSERS, {"lost_before": now - self._abandoned_after_ms}).all()
         closed = 0
         for user_id in losers:
             with self.database.write() as connection:
@@ -234,22 +248,16 @@ class SqlStore:
                 if purge_nonces(connection, now, PURGED_PER_SWEEP) < PURGED_PER_SWEEP:
                     return closed
 
-    def _lost(self, now: int) -> ColumnElement[bool]:
-        running = usage_records.c.status_code.is_(None)
-        return and_(running, usage_records.c.started_at < now - self._abandoned_after_ms)
-
     def _close_lost(self, connection: Connection, user_id: int, now: int) -> int:
         """finished_at stays NULL: nobody has reported, so a late report still counts.
 
         Looked for without a lock, so as not to wait for those who end other records of this user.
         """
-        mine = select(usage_records).where(usage_records.c.user_id == user_id, self._lost(now))
-        lost = connection.execute(mine).all()
+        lost = {"lost_before": now - self._abandoned_after_ms}
         closed = 0
-        for record in lost:
-            this = and_(usage_records.c.request_id == record.request_id, self._lost(now))
-            end = {"status_code": OcrFailed.status_code, "charged": False}
-            rows = connection.execute(update(usage_records).where(this).values(end)).rowcount
+        for record in connection.execute(_LOST_OF_ONE, lost | {"user_id": user_id}).all():
+            end = {"this": record.request_id, "status_code": OcrFailed.status_code, "charged": False}
+            rows = connection.execute(_CLOSE_LOST, lost | end).rowcount
             charge(connection, user_id, -rows, record.started_at)
             closed += rows
         return closed
