@@ -11,7 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Self
+from typing import Protocol, Self
 
 import gevent
 from gevent.lock import BoundedSemaphore
@@ -20,10 +20,15 @@ from gevent.threadpool import ThreadPool
 
 from app.errors import Busy, OcrFailed, ServiceError
 from app.memory import give_back_free_pages, resident_mb
-from app.model import Reading, ReadOptions, never
+from app.model import Reading, ReadOptions, WarmUp, never
 from app.ports import Clock
 
-Read = Callable[[bytes, ReadOptions], Reading]
+
+class Read(Protocol):
+    def __call__(self, data: bytes, options: ReadOptions) -> Reading: ...
+
+    def warm_up(self) -> WarmUp: ...
+
 
 # A picture that is still being fetched after this long may never come: it no longer keeps others out.
 FETCHING_COUNTS_S = 1.0
@@ -131,6 +136,19 @@ class NativeThreads:
 
     def start(self) -> None:
         self._reader = self._pool.apply(self._build)
+        gevent.spawn(self._warm_up, self._reader)
+
+    def _warm_up(self, reader: Read) -> None:
+        """In turn with reads, and not beside them: a step wants the runtime's streams for itself."""
+        for step in reader.warm_up():
+            for _ in range(self._threads):
+                self._free.acquire()
+            try:
+                self._pool.apply(step)
+            finally:
+                for _ in range(self._threads):
+                    self._free.release()
+            gevent.sleep()  # those who wait come first
 
     def ready(self) -> bool:
         return self._reader is not None and not self._overrun

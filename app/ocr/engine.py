@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.model import Page, ReadOptions
+from app.model import Page, ReadOptions, WarmUp
 from app.ocr.charset import Charset, classes_of
 from app.ocr.detect import Detector
 from app.ocr.model_folder import load_detection, load_recognition
@@ -77,6 +77,9 @@ class PpOcrEngine:
             readings = look_again(recognize(image, detect(image)), partial(recognize, image))
         done = page(self.model, readings, options)
         return replace(done, detection_ms=detection.ms, recognition_ms=recognition.ms)
+
+    def warm_up(self) -> WarmUp:
+        return self._recognizers[self._charset].warm_up()
 
     def _recognizer(self, charset: Charset) -> Recognizer:
         """Made when it is first asked for. Two threads may both make it then, and either is as good."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 from app.memory import resident_mb
 from config.settings import ROOT
@@ -31,6 +34,36 @@ blocks = blocks[::10]
 print(full - resident_mb())
 """
 
+# Prepared, or not, and then lines of all usual widths.
+WIDTHS = """
+import sys
+from pathlib import Path
+import numpy as np
+from app.memory import resident_mb
+from app.ocr.charset import classes_of
+from app.ocr.model_folder import load_recognition
+from app.ocr.recognize import USUAL_WIDTH, Recognizer
+from app.ocr.runtimes import open_classifier
+model = load_recognition(Path(sys.argv[1]), "PP-OCRv6_small_rec")
+classifier = open_classifier(
+    "openvino", model.onnx, ranges=model.ranges, precision="auto", cores=2, kernel_cache=2000
+)
+recognizer = Recognizer(model, classifier.among(classes_of("digits", model.characters)))
+image = np.full((48, USUAL_WIDTH, 3), 255, np.uint8)
+def read(widths):
+    boxes = [np.array([(0, 0), (w, 0), (w, 40), (0, 40)], np.float32) for w in widths]
+    recognizer.recognize(image, boxes)
+read([100, 1600])
+small = resident_mb()
+if sys.argv[2] == "warmed up":
+    for step in recognizer.warm_up():
+        step()
+warm = resident_mb()
+for _ in range(3):
+    read(range(8, USUAL_WIDTH * 40 // 48 - 8, 16))
+print(warm - small, resident_mb() - warm)
+"""
+
 
 def given_back_mb(set_up: str, gaps: str = GAPS) -> float:
     code = gaps.format(set_up=set_up)
@@ -52,6 +85,24 @@ def test_without_it_they_would_not() -> None:
 def test_free_pages_between_small_blocks_go_back() -> None:
     assert given_back_mb("give_back_free_pages()", SMALL_GAPS) > 75
     assert given_back_mb("", SMALL_GAPS) < 20
+
+
+@pytest.mark.parametrize("begun", ["warmed up", "cold"])
+def test_lines_of_usual_widths_take_no_memory_after_a_warm_up(models_dir: Path, begun: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WIDTHS, models_dir, begun],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    before_mb, after_mb = map(float, done.stdout.split())
+    if begun == "cold":
+        assert (before_mb, after_mb > 100) == (0, True)
+    else:
+        assert before_mb > 100
+        assert after_mb < 0.2 * before_mb
 
 
 def test_resident_size_is_what_the_kernel_says() -> None:

@@ -12,7 +12,7 @@ import gevent
 import pytest
 
 from app.errors import Busy, PictureUnsupported, ServiceError
-from app.model import Page, PictureInfo, Reading, ReadOptions
+from app.model import Page, PictureInfo, Reading, ReadOptions, WarmUp
 from app.offload import FIRST_GUESS_S, NativeThreads
 from app.wiring import SystemClock
 
@@ -26,6 +26,7 @@ class SleepyReader:
         self.at_once = 0
         self.most_at_once = 0
         self.threads: set[int] = set()
+        self.steps: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
     def __call__(self, data: bytes, options: ReadOptions) -> Reading:
@@ -40,17 +41,21 @@ class SleepyReader:
             self.at_once -= 1
         return Reading(Page((), data.decode()), PictureInfo(1, 1, "PNG", ""), 0, 0)
 
+    def warm_up(self) -> WarmUp:
+        return self.steps
+
 
 class Bench:
     def __init__(
         self,
+        reader: SleepyReader | None = None,
         *,
         threads: int = 2,
         queue_wait_s: float = 5,
         read_limit_s: float = 20,
         max_worker_mb: int = 0,
     ) -> None:
-        self.reader = SleepyReader()
+        self.reader = reader or SleepyReader()
         self.refused: list[bytes] = []
         self.replaced: list[str] = []
         self.lengths: list[int] = []
@@ -117,6 +122,28 @@ def test_reads_run_beside_the_loop_and_no_more_than_the_threads(bench: Bench) ->
     assert bench.reader.most_at_once == 2
     assert threading.get_ident() not in bench.reader.threads
     assert turns > 5
+
+
+def test_a_warm_up_is_done_in_turn_with_reads_and_not_beside_them() -> None:
+    reader, at_once, order = SleepyReader(), [], []
+
+    def step() -> None:
+        time.sleep(0.05)
+        at_once.append(reader.at_once)
+        order.append("step")
+
+    def read() -> None:
+        assert bench.read() == "0.1"
+        order.append("read")
+
+    reader.steps = [step] * 6
+    bench = Bench(reader)
+    gevent.joinall([gevent.spawn(read) for _ in range(6)], timeout=20)
+    while len(at_once) < 6:
+        gevent.sleep(0.01)
+    assert at_once == [0] * 6
+    assert "read" in order[: order.index("step") + 3]
+    assert "step" in order[: order.index("read") + 3]
 
 
 def test_nothing_is_taken_before_the_start() -> None:

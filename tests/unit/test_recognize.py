@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.ocr.crop import Corners
+from app.ocr.crop import MARGIN, MAX_WIDTH, Corners
 from app.ocr.model_folder import RecognitionModel
-from app.ocr.recognize import Recognizer
-from app.ocr.runtimes import Floats, Outputs
+from app.ocr.recognize import USUAL_WIDTH, Recognizer
+from app.ocr.runtimes import Floats, Outputs, Shape
 
 MODEL = RecognitionModel(Path(), 48, ("", "a", "b", " "))
 IMAGE = np.zeros((100, 3000, 3), np.uint8)
@@ -29,10 +29,14 @@ class ScriptNetwork:
     def __init__(self, classes: list[int], scores: list[float]) -> None:
         self.classes, self.scores = np.array([classes]), np.array([scores], np.float32)
         self.widths: list[int] = []
+        self.prepared: list[Shape] = []
 
     def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
         self.widths = [array.shape[3] for array in inputs]
         return [(self.classes, self.scores) for _ in self.widths]
+
+    def prepare(self, shapes: Iterable[Shape]) -> None:
+        self.prepared += shapes
 
 
 @pytest.mark.parametrize(
@@ -69,9 +73,20 @@ def test_readings_come_in_the_order_of_the_boxes() -> None:
 
 def test_all_widths_up_to_the_widest_are_few_shapes() -> None:
     network = ScriptNetwork([0], [1.0])
-    Recognizer(MODEL, network).recognize(IMAGE, [box(width) for width in range(1, 3300, 7)])
-    assert len(set(network.widths)) <= 40
-    assert max(network.widths) <= 3328
+    Recognizer(MODEL, network).recognize(IMAGE, [box(width) for width in range(1, 4000, 7)])
+    assert len(set(network.widths)) <= 32
+    assert max(network.widths) == MAX_WIDTH
+
+
+def test_a_warm_up_prepares_for_every_usual_width() -> None:
+    network = ScriptNetwork([0], [1.0])
+    recognizer = Recognizer(MODEL, network)
+    for step in recognizer.warm_up():
+        step()
+    widest = int(USUAL_WIDTH / (1 + 2 * MARGIN)) - 48  # in pixels of a box that gets a margin
+    recognizer.recognize(IMAGE, [box(width) for width in range(1, widest)])
+    assert set(network.widths) <= {shape[3] for shape in network.prepared}
+    assert len(network.prepared) == len(set(network.prepared))
 
 
 def test_no_boxes_no_readings() -> None:

@@ -20,6 +20,7 @@ Runtime = Literal["openvino", "onnxruntime"]
 Precision = Literal["auto", "f32", "bf16", "int8"]
 Floats = NDArray[np.float32]
 Classes = NDArray[np.intp]
+Shape = tuple[int, ...]
 Outputs = tuple[NDArray[Any], ...]
 
 
@@ -33,6 +34,12 @@ class Network(Protocol):
 
     def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
         """The outputs for each input, in order. Shapes may differ; inputs are taken as they are needed."""
+
+    def prepare(self, shapes: Iterable[Shape]) -> None:
+        """Do now what is done once for inputs of these shapes, so that no read has to wait for it.
+
+        It may be incomplete where the network runs meanwhile.
+        """
 
 
 class Classifier(Protocol):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from app.ocr.runtimes import Classes, Floats, Network, Outputs
+from app.ocr.runtimes import Classes, Floats, Network, Outputs, Shape
 
 PROVIDERS = ("CUDAExecutionProvider", "CPUExecutionProvider")  # by preference
 TINY = np.finfo(np.float32).tiny
@@ -24,6 +24,9 @@ class OnnxRuntimeNetwork:
 
     def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
         return [tuple(self._session.run(None, {self._input: array})) for array in inputs]
+
+    def prepare(self, shapes: Iterable[Shape]) -> None:
+        """Its kernels are made for any shape."""
 
 
 class OnnxRuntimeClassifier:
@@ -47,6 +50,9 @@ class _Among:
 
     def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
         return [self._best(self._network.run([array])[0][0]) for array in inputs]
+
+    def prepare(self, shapes: Iterable[Shape]) -> None:
+        self._network.prepare(shapes)
 
     def _best(self, probabilities: Floats) -> Outputs:
         if len(self._classes) < probabilities.shape[-1]:

@@ -10,7 +10,7 @@ import numpy as np
 import openvino
 
 from app.ocr.model_folder import ModelError
-from app.ocr.runtimes import Floats, Outputs, Precision
+from app.ocr.runtimes import Floats, Outputs, Precision, Shape
 
 
 class OpenVinoNetwork:
@@ -32,6 +32,7 @@ class OpenVinoNetwork:
             options["INFERENCE_PRECISION_HINT"] = precision
         self._compiled = core.compile_model(model, "CPU", options)
         self.runtime = f"openvino {self._compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()}"
+        self._streams = streams
         self._in_flight = streams + 1  # one waits, so that no stream does
         # A request must not be shared between threads. Taking from a deque and giving back is atomic, and
         # unlike a queue it has no lock for gevent to replace.
@@ -48,6 +49,11 @@ class OpenVinoNetwork:
             running.append(request)
         outputs.extend(self._finish(request) for request in running)
         return outputs
+
+    def prepare(self, shapes: Iterable[Shape]) -> None:
+        """Each stream makes its own kernels: as many inputs at once as there are streams reach all."""
+        for shape in shapes:
+            self.run([np.zeros(shape, np.float32)] * self._streams)
 
     def _take(self) -> openvino.InferRequest:
         try:

@@ -17,7 +17,7 @@ import openvino
 from openvino import opset13 as ops
 
 from app.ocr.model_folder import ModelError, Ranges
-from app.ocr.runtimes import Classes, Floats, Network, Outputs, Precision
+from app.ocr.runtimes import Classes, Floats, Network, Outputs, Precision, Shape
 from app.ocr.runtimes.openvino import OpenVinoNetwork, read_model
 from app.ocr.runtimes.openvino_int8 import quantised
 from app.ocr.runtimes.processor import prefers_int8
@@ -80,6 +80,9 @@ class _Among:
         blocks = self._last_layer.run(np.split(steps, len(steps) // BLOCK))
         classes, scores = (np.concatenate(parts)[:, 0] for parts in zip(*blocks, strict=True))
         return [(classes[None, a:b], scores[None, a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
+
+    def prepare(self, shapes: Iterable[Shape]) -> None:
+        self._backbone.prepare(shapes)
 
 
 def parted(onnx: Path) -> tuple[openvino.Model, LastLayer]:
