@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
@@ -24,9 +24,6 @@ Period = Literal["none", "day", "month"]
 
 KeepText = Literal["none", "hash", "full"]
 """What is kept of the text that was read: nothing, its SHA-256, or all of it and its SHA-256."""
-
-WarmUp = Sequence[Callable[[], None]]
-"""What would make the first reads slow, in steps that take no longer than a read."""
 
 Point = tuple[int, int]
 Quad = tuple[Point, Point, Point, Point]

@@ -20,14 +20,15 @@ from gevent.threadpool import ThreadPool
 
 from app.errors import Busy, OcrFailed, ServiceError
 from app.memory import give_back_free_pages, resident_mb
-from app.model import Reading, ReadOptions, WarmUp, never
+from app.model import Reading, ReadOptions, never
 from app.ports import Clock
 
 
 class Read(Protocol):
     def __call__(self, data: bytes, options: ReadOptions) -> Reading: ...
 
-    def warm_up(self) -> WarmUp: ...
+    def warm_up(self) -> None:
+        """Do what would make the first reads slow."""
 
 
 # A picture that is still being fetched after this long may never come: it no longer keeps others out.
@@ -94,8 +95,8 @@ class InlinePlace:
 class NativeThreads:
     """Reads in gevent's native threads, `threads` pictures at once.
 
-    The reader is built in such a thread too, by start(). We count who is waiting ourselves, since the pool's
-    own queue has no limit, and refuse a newcomer by the time it would have to wait.
+    The reader is built and warmed up in such a thread too, by start(). We count who is waiting ourselves,
+    since the pool's own queue has no limit, and refuse a newcomer by the time it would have to wait.
 
     queue_wait_s: the longest wait for a thread. read_limit_s: a read that takes longer cannot be stopped, so
     its caller is answered, and no new work is taken; refuse(picture) sees to it that it is not read again.
@@ -135,20 +136,9 @@ class NativeThreads:
         self._leaving = False
 
     def start(self) -> None:
-        self._reader = self._pool.apply(self._build)
-        gevent.spawn(self._warm_up, self._reader)
-
-    def _warm_up(self, reader: Read) -> None:
-        """In turn with reads, and not beside them: a step wants the runtime's streams for itself."""
-        for step in reader.warm_up():
-            for _ in range(self._threads):
-                self._free.acquire()
-            try:
-                self._pool.apply(step)
-            finally:
-                for _ in range(self._threads):
-                    self._free.release()
-            gevent.sleep()  # those who wait come first
+        reader = self._pool.apply(self._build)
+        self._pool.apply(reader.warm_up)
+        self._reader = reader
 
     def ready(self) -> bool:
         return self._reader is not None and not self._overrun

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-from app.model import Account, OcrRequest, Page, Quota, Reading, ReadOptions, UsageRecord, WarmUp, never
+from app.model import Account, OcrRequest, Page, Quota, Reading, ReadOptions, UsageRecord, never
 
 if TYPE_CHECKING:
     import numpy as np
@@ -87,7 +87,8 @@ class Engine(Protocol):
     def read(self, image: Image, options: ReadOptions) -> Page:
         """image: uint8 [height, width, 3], BGR, upright. Lines in reading order, boxes in its pixels."""
 
-    def warm_up(self) -> WarmUp: ...
+    def warm_up(self) -> None:
+        """Do what would make the first reads slow. Not while it reads."""
 
 
 class Place(Protocol):

@@ -22,7 +22,6 @@ from app.model import (
     Reading,
     ReadOptions,
     UsageRecord,
-    WarmUp,
 )
 from app.ports import Accounts, Admission, Clock, Engine, Failures, Fetcher, Offload, UsageLog
 
@@ -136,8 +135,8 @@ class Reader:
         info = PictureInfo(picture.width, picture.height, picture.format, digest)
         return Reading(page, info, round((decoded - started) * 1000), round((done - decoded) * 1000))
 
-    def warm_up(self) -> WarmUp:
-        return self.engine.warm_up()
+    def warm_up(self) -> None:
+        self.engine.warm_up()
 
     def checked(self, data: bytes, text: str) -> Self:
         """This reader, once it has found the known text in a picture of ours, refused or not: else no worker

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.model import Page, ReadOptions, WarmUp
+from app.model import Page, ReadOptions
 from app.ocr.charset import Charset, classes_of
 from app.ocr.detect import Detector
 from app.ocr.model_folder import load_detection, load_recognition
@@ -23,7 +23,7 @@ from app.ocr.stopwatch import Stopwatch
 if TYPE_CHECKING:
     from app.ports import Image
 
-# Kernels that OpenVINO keeps. Lines come in 37 shapes, and each picture has many of them.
+# Kernels that OpenVINO keeps. Lines come in 31 shapes, and each picture has many of them.
 DETECTION_KERNELS = 50  # with 500 a worker is 50 MB larger, and grows for longer
 RECOGNITION_KERNELS = 2000
 
@@ -78,8 +78,8 @@ class PpOcrEngine:
         done = page(self.model, readings, options)
         return replace(done, detection_ms=detection.ms, recognition_ms=recognition.ms)
 
-    def warm_up(self) -> WarmUp:
-        return self._recognizers[self._charset].warm_up()
+    def warm_up(self) -> None:
+        self._recognizers[self._charset].warm_up()
 
     def _recognizer(self, charset: Charset) -> Recognizer:
         """Made when it is first asked for. Two threads may both make it then, and either is as good."""

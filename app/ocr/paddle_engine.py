@@ -13,7 +13,7 @@ import numpy as np
 from paddleocr import PaddleOCR
 
 from app.errors import RequestMalformed
-from app.model import Page, ReadOptions, WarmUp
+from app.model import Page, ReadOptions
 from app.ocr.crop import text_first
 from app.ocr.model_folder import load_detection, load_recognition
 from app.ocr.page import Reading, page
@@ -62,6 +62,5 @@ class PaddleEngine:
         ]
         return page(self.model, readings, options)
 
-    def warm_up(self) -> WarmUp:
+    def warm_up(self) -> None:
         """Nothing: what ONNX Runtime computes with is made for any shape."""
-        return []

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.model import WarmUp
 from app.ocr.charset import BLANK
 from app.ocr.crop import MAX_WIDTH, Corners, crop, width_at, with_margin
 from app.ocr.page import Reading
@@ -24,7 +22,6 @@ WIDTH_STEP = 32
 WIDE = 1024
 # Over a hundred letters.
 USUAL_WIDTH = 2048
-WARM_UP_STEPS = 7  # each as long as the reading of a receipt
 # Fixed in PaddleOCR, and not in inference.yml.
 NORMALIZE = Normalizer(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), scale=1 / 255)
 
@@ -54,11 +51,10 @@ class Recognizer:
         }
         return [readings[i] for i in range(len(boxes))]
 
-    def warm_up(self) -> WarmUp:
-        """Prepare for the widths that lines usually have, narrow and wide ones in each step."""
-        widths = sorted({padded(width) for width in range(1, USUAL_WIDTH + 1)})
-        shapes = [(1, 3, self._height, width) for width in widths]
-        return [partial(self._network.prepare, shapes[n::WARM_UP_STEPS]) for n in range(WARM_UP_STEPS)]
+    def warm_up(self) -> None:
+        """Prepare the network for the widths that lines usually have."""
+        for width in sorted({padded(width) for width in range(1, USUAL_WIDTH + 1)}):
+            self._network.prepare((1, 3, self._height, width))
 
     def _decode(self, classes: NDArray[np.int64], scores: NDArray[np.float32], box: Corners) -> Reading:
         """Connectionist temporal classification: a repeated class is one character, blanks part characters.

@@ -56,8 +56,7 @@ def read(widths):
 read([100, 1600])
 small = resident_mb()
 if sys.argv[2] == "warmed up":
-    for step in recognizer.warm_up():
-        step()
+    recognizer.warm_up()
 warm = resident_mb()
 for _ in range(3):
     read(range(8, USUAL_WIDTH * 40 // 48 - 8, 16))

@@ -12,7 +12,7 @@ import gevent
 import pytest
 
 from app.errors import Busy, PictureUnsupported, ServiceError
-from app.model import Page, PictureInfo, Reading, ReadOptions, WarmUp
+from app.model import Page, PictureInfo, Reading, ReadOptions
 from app.offload import FIRST_GUESS_S, NativeThreads
 from app.wiring import SystemClock
 
@@ -26,7 +26,6 @@ class SleepyReader:
         self.at_once = 0
         self.most_at_once = 0
         self.threads: set[int] = set()
-        self.steps: list[Callable[[], None]] = []
         self._lock = threading.Lock()
 
     def __call__(self, data: bytes, options: ReadOptions) -> Reading:
@@ -41,21 +40,20 @@ class SleepyReader:
             self.at_once -= 1
         return Reading(Page((), data.decode()), PictureInfo(1, 1, "PNG", ""), 0, 0)
 
-    def warm_up(self) -> WarmUp:
-        return self.steps
+    def warm_up(self) -> None:
+        pass
 
 
 class Bench:
     def __init__(
         self,
-        reader: SleepyReader | None = None,
         *,
         threads: int = 2,
         queue_wait_s: float = 5,
         read_limit_s: float = 20,
         max_worker_mb: int = 0,
     ) -> None:
-        self.reader = reader or SleepyReader()
+        self.reader = SleepyReader()
         self.refused: list[bytes] = []
         self.replaced: list[str] = []
         self.lengths: list[int] = []
@@ -124,26 +122,13 @@ def test_reads_run_beside_the_loop_and_no_more_than_the_threads(bench: Bench) ->
     assert turns > 5
 
 
-def test_a_warm_up_is_done_in_turn_with_reads_and_not_beside_them() -> None:
-    reader, at_once, order = SleepyReader(), [], []
-
-    def step() -> None:
-        time.sleep(0.05)
-        at_once.append(reader.at_once)
-        order.append("step")
-
-    def read() -> None:
-        assert bench.read() == "0.1"
-        order.append("read")
-
-    reader.steps = [step] * 6
-    bench = Bench(reader)
-    gevent.joinall([gevent.spawn(read) for _ in range(6)], timeout=20)
-    while len(at_once) < 6:
-        gevent.sleep(0.01)
-    assert at_once == [0] * 6
-    assert "read" in order[: order.index("step") + 3]
-    assert "step" in order[: order.index("read") + 3]
+def test_it_is_warmed_up_before_it_is_ready() -> None:
+    offload = unstarted(lambda: reader)
+    reader = SleepyReader()
+    reader.warm_up = lambda: seen.append(offload.ready())  # type: ignore[method-assign]
+    seen: list[bool] = []
+    offload.start()
+    assert (seen, offload.ready()) == ([False], True)
 
 
 def test_nothing_is_taken_before_the_start() -> None:

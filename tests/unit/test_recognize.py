@@ -35,8 +35,8 @@ class ScriptNetwork:
         self.widths = [array.shape[3] for array in inputs]
         return [(self.classes, self.scores) for _ in self.widths]
 
-    def prepare(self, shapes: Iterable[Shape]) -> None:
-        self.prepared += shapes
+    def prepare(self, shape: Shape) -> None:
+        self.prepared.append(shape)
 
 
 @pytest.mark.parametrize(
@@ -81,8 +81,7 @@ def test_all_widths_up_to_the_widest_are_few_shapes() -> None:
 def test_a_warm_up_prepares_for_every_usual_width() -> None:
     network = ScriptNetwork([0], [1.0])
     recognizer = Recognizer(MODEL, network)
-    for step in recognizer.warm_up():
-        step()
+    recognizer.warm_up()
     widest = int(USUAL_WIDTH / (1 + 2 * MARGIN)) - 48  # in pixels of a box that gets a margin
     recognizer.recognize(IMAGE, [box(width) for width in range(1, widest)])
     assert set(network.widths) <= {shape[3] for shape in network.prepared}

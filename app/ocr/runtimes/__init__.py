@@ -35,8 +35,8 @@ class Network(Protocol):
     def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
         """The outputs for each input, in order. Shapes may differ; inputs are taken as they are needed."""
 
-    def prepare(self, shapes: Iterable[Shape]) -> None:
-        """Do now what is done once for inputs of these shapes, so that no read has to wait for it.
+    def prepare(self, shape: Shape) -> None:
+        """Do now what is done once for inputs of this shape, so that no read has to wait for it.
 
         It may be incomplete where the network runs meanwhile.
         """

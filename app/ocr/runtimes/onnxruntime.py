@@ -25,7 +25,7 @@ class OnnxRuntimeNetwork:
     def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
         return [tuple(self._session.run(None, {self._input: array})) for array in inputs]
 
-    def prepare(self, shapes: Iterable[Shape]) -> None:
+    def prepare(self, shape: Shape) -> None:
         """Its kernels are made for any shape."""
 
 
@@ -51,8 +51,8 @@ class _Among:
     def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
         return [self._best(self._network.run([array])[0][0]) for array in inputs]
 
-    def prepare(self, shapes: Iterable[Shape]) -> None:
-        self._network.prepare(shapes)
+    def prepare(self, shape: Shape) -> None:
+        self._network.prepare(shape)
 
     def _best(self, probabilities: Floats) -> Outputs:
         if len(self._classes) < probabilities.shape[-1]:

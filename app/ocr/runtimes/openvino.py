@@ -50,10 +50,11 @@ class OpenVinoNetwork:
         outputs.extend(self._finish(request) for request in running)
         return outputs
 
-    def prepare(self, shapes: Iterable[Shape]) -> None:
-        """Each stream makes its own kernels: as many inputs at once as there are streams reach all."""
-        for shape in shapes:
-            self.run([np.zeros(shape, np.float32)] * self._streams)
+    def prepare(self, shape: Shape) -> None:
+        """Each stream makes its own kernels: as many inputs at once as there are streams reach all of them,
+        but for one that is done with the first before another has begun.
+        """
+        self.run([np.zeros(shape, np.float32)] * self._streams)
 
     def _take(self) -> openvino.InferRequest:
         try:

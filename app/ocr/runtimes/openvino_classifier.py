@@ -81,8 +81,8 @@ class _Among:
         classes, scores = (np.concatenate(parts)[:, 0] for parts in zip(*blocks, strict=True))
         return [(classes[None, a:b], scores[None, a:b]) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
 
-    def prepare(self, shapes: Iterable[Shape]) -> None:
-        self._backbone.prepare(shapes)
+    def prepare(self, shape: Shape) -> None:
+        self._backbone.prepare(shape)
 
 
 def parted(onnx: Path) -> tuple[openvino.Model, LastLayer]:
