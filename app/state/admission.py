@@ -24,8 +24,14 @@ _NONCE = nonces.c.user_id == bindparam("user_id"), nonces.c.nonce == bindparam("
 _SPENT = select(nonces).where(*_NONCE)
 _KEEP = insert(nonces)
 _FORGET = delete(nonces).where(*_NONCE)
-_EXPIRED = select(nonces.c.user_id, nonces.c.nonce).where(nonces.c.expires_at <= bindparam("now"))
-_EXPIRED = _EXPIRED.limit(bindparam("at_most"))
+_FORGET_MANY = delete(nonces).where(
+    nonces.c.user_id == bindparam("user_id"), nonces.c.nonce.in_(bindparam("names", expanding=True))
+)
+_EXPIRED = (
+    select(nonces.c.user_id, nonces.c.nonce)
+    .where(nonces.c.expires_at <= bindparam("now"))
+    .limit(bindparam("at_most"))
+)
 _EXPIRED_OF_ONE = _EXPIRED.where(nonces.c.user_id == bindparam("user_id"))
 _ANSWER_LOST = and_(usage_records.c.charged, usage_records.c.finished_at > bindparam("lost_since"))
 _UNANSWERED = select(usage_records.c.user_id).where(
@@ -100,8 +106,9 @@ def purge_nonces(connection: Connection, now: int, at_most: int, user_id: int | 
     there were.
     """
     query = _EXPIRED if user_id is None else _EXPIRED_OF_ONE
-    found = connection.execute(query, {"now": now, "at_most": at_most, "user_id": user_id})
-    expired = [dict(row) for row in found.mappings()]
-    if expired:
-        connection.execute(_FORGET, expired)
-    return len(expired)
+    expired: dict[int, list[str]] = {}
+    for owner, nonce in connection.execute(query, {"now": now, "at_most": at_most, "user_id": user_id}):
+        expired.setdefault(owner, []).append(nonce)
+    for owner, names in expired.items():
+        connection.execute(_FORGET_MANY, {"user_id": owner, "names": names})
+    return sum(map(len, expired.values()))

@@ -51,7 +51,8 @@ _LOST = and_(usage_records.c.status_code.is_(None), usage_records.c.started_at <
 _LOSERS = select(usage_records.c.user_id).where(_LOST).distinct()
 _LOST_OF_ONE = select(usage_records).where(_LOST, usage_records.c.user_id == bindparam("user_id"))
 _THIS = usage_records.c.request_id == bindparam("this")
-_OWNER = select(usage_records.c.user_id).where(_THIS)
+_OWNER = select(usage_records.c.user_id).where(_THIS).scalar_subquery()
+_LOCK_OWNER = select(users.c.id).where(users.c.id == _OWNER).with_for_update()
 _BEGUN = select(usage_records).where(_THIS).with_for_update()
 _END = update(usage_records).where(_THIS)
 _CLOSE_LOST = _END.where(_LOST)
@@ -191,11 +192,10 @@ class SqlStore:
         """
         this = {"this": record.request_id}
         with self.database.write() as connection:
-            owner = connection.scalar(_OWNER, this)
-            if owner is None:
+            connection.execute(_LOCK_OWNER, this)
+            begun = connection.execute(_BEGUN, this).one_or_none()
+            if begun is None:
                 raise LookupError(f"no usage record was begun for {record.request_id}")
-            lock_user(connection, owner)
-            begun = connection.execute(_BEGUN, this).one()
             if begun.finished_at is not None:
                 return
             values = columns(record, keep_text=self._keep_text) | {

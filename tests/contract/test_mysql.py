@@ -58,13 +58,15 @@ def test_what_does_not_fit_is_refused_and_not_cut(store: SqlStore) -> None:
 
 def test_the_tables_are_ours_whatever_the_server_prefers(store: SqlStore, mysql_server: MySqlServer) -> None:
     columns = mysql_server.execute(
-        "SELECT column_name, column_type, collation_name FROM information_schema.columns"
-        " WHERE table_schema = 'ocr' AND table_name = 'usage_records'"
+        "SELECT table_name, column_name, column_type, collation_name FROM information_schema.columns"
+        " WHERE table_schema = 'ocr'"
     )
-    types = {name: (kind, collation) for name, kind, collation in columns}
-    assert types["request_id"] == ("binary(16)", None)
-    assert types["username"] == ("varchar(64)", "ascii_bin")
-    assert types["started_at"] == ("bigint(20)", None)
+    types = {(table, name): (kind, collation) for table, name, kind, collation in columns}
+    assert types["usage_records", "request_id"] == ("binary(16)", None)
+    assert types["usage_records", "started_at"] == ("bigint(20)", None)
+    assert types["usage_records", "text"] == ("mediumtext", "utf8mb4_bin")
+    for table in ("users", "usage_records"):
+        assert types[table, "username"] == ("varchar(64)", "ascii_bin")
 
 
 def test_a_server_that_was_restarted_costs_nobody_a_request(
