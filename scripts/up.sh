@@ -58,6 +58,9 @@ OCR_ENGINE__THREADS=${OCR_ENGINE__THREADS:-$each}
 METRICS_PORT_1=${METRICS_PORT_1:-9081}
 METRICS_PORT_2=${METRICS_PORT_2:-9082}
 STACK=$PWD/var
+# Who can connect to an instance is believed as Nginx is: none but its user may come to the sockets.
+mkdir -p var/web1 var/web2
+chmod 0710 var/web1 var/web2
 MARIADBD=$(command -v mariadbd)
 REDIS=$(command -v redis-server)
 NGINX=$(command -v nginx)
@@ -66,6 +69,8 @@ NGINX_USER=""
 if [ "$(id -u)" -eq 0 ] && ! setpriv --reuid=nobody --clear-groups test -r "$PWD/app"; then
     echo "The user nobody cannot read $PWD, so Nginx works as root here."
     NGINX_USER=" user root;"
+elif [ "$(id -u)" -eq 0 ]; then
+    chgrp nogroup var/web1 var/web2
 fi
 export WEB_CONCURRENCY OCR_ENGINE__CORES OCR_ENGINE__THREADS METRICS_PORT_1 METRICS_PORT_2
 export STACK STACK_USER MARIADBD REDIS NGINX NGINX_USER

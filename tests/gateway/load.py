@@ -36,6 +36,10 @@ class Answers:
         inside = [s for s, at in zip(self.statuses, self.ended, strict=True) if begun <= at < ended]
         return inside.count(status) / (ended - begun)
 
+    def begun_by(self, moment: float) -> int:
+        """How many were sent until then."""
+        return sum(at - took < moment for at, took in zip(self.ended, self.seconds, strict=True))
+
     def slowest(self, share: float, *statuses: int) -> float:
         """The percentile of the seconds taken by answers of these statuses."""
         taken = [t for t, s in zip(self.seconds, self.statuses, strict=True) if s in statuses]

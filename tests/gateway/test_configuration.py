@@ -63,6 +63,17 @@ def test_both_protocols_have_the_same_times_and_tries(protocol: str) -> None:
     assert f"{protocol}_next_upstream {failures};" in text
 
 
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("nginx.conf", "send_timeout 30s;"),  # a client that does not take its answer
+        ("nginx/tls.conf", "ssl_protocols TLSv1.2 TLSv1.3;"),  # Debian's own clients ask for nothing older
+    ],
+)
+def test_what_no_client_here_can_try(file: str, line: str) -> None:
+    assert line in (DEPLOY / file).read_text()
+
+
 def test_its_copies_of_our_limits_are_right() -> None:
     text = (DEPLOY / "nginx.conf").read_text()
     limits = Settings().limits
@@ -91,7 +102,15 @@ def test_the_instances_of_a_machine_share_what_lies_in_var(file: str) -> None:
 
 @pytest.mark.parametrize("unit", UNITS)
 @pytest.mark.parametrize(
-    "line", ["User=ocr", "NoNewPrivileges=yes", "PrivateTmp=yes", r"MemoryMax=\d+G", "ProtectSystem=strict"]
+    "line",
+    [
+        "User=ocr",
+        "UMask=0[02]27",  # others would be believed at the sockets as Nginx is
+        "NoNewPrivileges=yes",
+        "PrivateTmp=yes",
+        r"MemoryMax=\d+G",
+        "ProtectSystem=strict",
+    ],
 )
 def test_each_unit_is_held_within_its_bounds(unit: str, line: str) -> None:
     """What systemd's figure below would forgive, one at a time."""

@@ -55,7 +55,7 @@ class Node(Instance):
         except OSError:
             return False
 
-    def lose_power(self) -> None:
+    def kill(self) -> None:
         """Master and workers at once: none of them finishes anything."""
         for pid in [self.running.pid, *self.workers()]:
             os.kill(pid, signal.SIGKILL)
@@ -131,8 +131,13 @@ def test_a_nonce_counts_once_over_both(nodes: Gateway, mysql_server: MySqlServer
 def test_a_disabled_user_is_stopped_on_both_within_a_second(
     nodes: Gateway, mysql_server: MySqlServer
 ) -> None:
-    """From the commit on; the second one is for a machine that has other work."""
-    caller, stop = nodes.caller("leaver"), threading.Event()
+    """From the commit on. Asked up to three times: others have this machine's processors too."""
+    assert any(served_for_s(nodes, mysql_server, f"leaver-{n}") < 1 for n in range(3))
+
+
+def served_for_s(nodes: Gateway, mysql_server: MySqlServer, name: str) -> float:
+    """How long after its disabling was committed the user sent the last request that was not refused."""
+    caller, stop = nodes.caller(name), threading.Event()
 
     def keep_asking(node: Node) -> list[tuple[float, int]]:
         answers = []
@@ -144,8 +149,8 @@ def test_a_disabled_user_is_stopped_on_both_within_a_second(
 
     with ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(keep_asking, node) for node in nodes.instances]  # type: ignore[arg-type]
-        disabled = pool.submit(nodes.flask, "users", "disable", "leaver")
-        query = "SELECT enabled FROM ocr.users WHERE username = 'leaver'"
+        disabled = pool.submit(nodes.flask, "users", "disable", name)
+        query = f"SELECT enabled FROM ocr.users WHERE username = '{name}'"  # noqa: S608
         try:
             await_true(lambda: mysql_server.execute(query) == [(0,)])
             committed = time.monotonic()
@@ -153,17 +158,21 @@ def test_a_disabled_user_is_stopped_on_both_within_a_second(
         finally:
             stop.set()
         disabled.result()
-    for answers in (job.result() for job in asked):
+    each = [job.result() for job in asked]
+    for answers in each:
         assert answers[0][1] == 422
-        assert {status for begun, status in answers if begun > committed + 2} == {403}
+        assert answers[-1][1] == 403
+    return max(begun - committed for answers in each for begun, status in answers if status != 403)
 
 
-def test_a_node_that_loses_power_loses_no_request(nodes: Gateway, mysql_server: MySqlServer) -> None:
+def test_a_node_whose_processes_are_killed_loses_no_request(
+    nodes: Gateway, mysql_server: MySqlServer
+) -> None:
     caller, sent = nodes.caller("survivor"), 0
     for node in nodes.instances:
         with callers(nodes, caller) as answers:
             await_true(lambda: len(answers.statuses) > 8)
-            node.lose_power()  # type: ignore[attr-defined]
+            node.kill()  # type: ignore[attr-defined]
             before = len(answers.statuses)
             await_true(lambda: len(answers.statuses) > before + 12)  # noqa: B023
             node.running.wait()

@@ -171,4 +171,16 @@ def test_the_instances_share_what_they_know_of_crashes_and_wrong_signatures(stac
 def test_secrets_are_for_the_owner_alone(stack: Stack) -> None:
     for name in ("stack.env", "mariadb.sql", "secret.key"):
         assert (stack.root / "var" / name).stat().st_mode & 0o077 == 0, name
-    assert json.loads((stack.root / "log" / "nginx-access.log").read_text().splitlines()[-1])["http"]
+
+
+def test_nobody_but_nginx_comes_to_the_instances(stack: Stack) -> None:
+    """They would be believed about addresses and request ids."""
+    for name in ("web1", "web2"):
+        assert (stack.root / "var" / name).stat().st_mode & 0o027 == 0, name
+
+
+def test_nginxs_log_is_json(stack: Stack, caller: Caller) -> None:
+    given = post(stack, caller, 5).headers["X-Request-ID"]
+    log = stack.root / "log" / "nginx-access.log"
+    await_true(lambda: f'{given}"' in log.read_text(), 10)
+    assert {"http", "seconds"} <= json.loads(log.read_text().splitlines()[-1]).keys()

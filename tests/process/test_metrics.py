@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from config.settings import ROOT
 from tests.process.conftest import Server
 from tests.process.test_faults import await_true
 from tests.process.test_serving import patiently, png
-from tests.servers import RedisServer
+from tests.servers import RedisServer, which
 from tests.signing import Caller
 
 PROMETHEUS = ROOT / "deploy" / "prometheus"
@@ -195,11 +194,8 @@ def test_every_alert_is_explained_to_the_operator() -> None:
             assert f"`{rule['alert']}`" in text
 
 
-@pytest.mark.skipif(
-    shutil.which("promtool") is None, reason="promtool of Debian's prometheus is not installed"
-)
 def test_prometheus_takes_the_rules() -> None:
     done = subprocess.run(
-        ["promtool", "check", "rules", str(PROMETHEUS / "alerts.yml")], capture_output=True, text=True
+        [which("promtool"), "check", "rules", str(PROMETHEUS / "alerts.yml")], capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
