@@ -5,6 +5,7 @@ with the project's root on PYTHONPATH: this file would hide the gunicorn package
 underscore is a setting of gunicorn's.
 """
 
+import gc as _gc
 import os as _os
 import re as _re
 from pathlib import Path as _Path
@@ -80,6 +81,13 @@ def child_exit(server, worker):
         gauge.unlink()
 
 
+def post_fork(server, worker):
+    """What a start makes stays. To look for garbage in it takes time again and again."""
+    _gc.disable()
+
+
 def post_worker_init(worker):
     """A worker that cannot serve stops the master here, with the reason in log/error.log."""
     worker.wsgi.extensions["ocr"].start()
+    _gc.freeze()
+    _gc.enable()

@@ -63,6 +63,18 @@ for _ in range(3):
 print(warm - small, resident_mb() - warm)
 """
 
+# A worker's start, as gunicorn goes about it.
+HOOKS = """
+import gc, runpy
+from types import SimpleNamespace
+hooks = runpy.run_path("gunicorn.py")
+hooks["post_fork"](None, None)
+from run_ocr_flask import app
+meanwhile = gc.isenabled()
+hooks["post_worker_init"](SimpleNamespace(wsgi=app))
+print(meanwhile, gc.isenabled(), gc.get_freeze_count() > 50_000)
+"""
+
 
 def given_back_mb(set_up: str, gaps: str = GAPS) -> float:
     code = gaps.format(set_up=set_up)
@@ -109,3 +121,16 @@ def test_resident_size_is_what_the_kernel_says() -> None:
         [kilobytes] = [int(line.split()[1]) for line in status if line.startswith("VmRSS")]
     assert os.sysconf("SC_PAGE_SIZE") / 1e6 < resident_mb()
     assert abs(resident_mb() - kilobytes * 1024 / 1e6) < 5
+
+
+def test_what_a_start_makes_is_not_looked_through_for_garbage(models_dir: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HOOKS],
+        cwd=ROOT,
+        env={**os.environ, "OCR_HOME": str(tmp_path), "OCR_ENGINE__MODELS_DIR": str(models_dir)},
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.splitlines()[-1] == "False True True"
