@@ -17,9 +17,9 @@ import numpy as np
 import openvino
 
 from app.model import ReadOptions
-from app.ocr.crop import crop, with_margin
+from app.ocr.crop import width_at, with_margin
 from app.ocr.model_folder import load_recognition
-from app.ocr.recognize import NORMALIZE, padded
+from app.ocr.recognize import line_input, nearest_width
 from app.ocr.runtimes.openvino_classifier import parted
 from app.ocr.runtimes.openvino_int8 import quantisable
 from app.ocr.tensor import Floats
@@ -77,8 +77,8 @@ def _lines(settings: EngineSettings, height: int) -> Iterator[Floats]:
     ]
     for i in np.random.default_rng(5).permutation(len(found)):
         image, corners = found[i]
-        line = crop(image, with_margin(corners), height=height)
-        yield NORMALIZE(line, height=height, width=padded(line.shape[1]))
+        region = with_margin(corners)
+        yield line_input(image, region, width=nearest_width(width_at(region, height)), height=height)
 
 
 if __name__ == "__main__":

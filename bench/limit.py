@@ -13,7 +13,7 @@ import numpy as np
 
 from app.ocr.crop import width_at, with_margin
 from app.ocr.detect import SIDE_STEP
-from app.ocr.recognize import padded
+from app.ocr.recognize import nearest_width
 from app.ocr.runtimes.processor import extensions
 from app.ocr.tensor import round_up
 
@@ -39,7 +39,7 @@ def flop(answer: Mapping[str, Any]) -> float:
     ratio = min(1.0, SIDE_LIMIT / max(width, height))
     sides = [round_up(max(1, round(side * ratio)), SIDE_STEP) for side in (width, height)]
     boxes = [np.array(line["box"], np.float32) for line in answer["lines"]]
-    columns = sum(padded(width_at(with_margin(box), LINE_HEIGHT)) for box in boxes)
+    columns = sum(nearest_width(width_at(with_margin(box), LINE_HEIGHT)) for box in boxes)
     return DETECTION_FLOP_A_PIXEL * math.prod(sides) + RECOGNITION_FLOP_A_COLUMN * columns
 
 

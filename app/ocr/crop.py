@@ -72,9 +72,8 @@ def width_at(corners: Corners, height: int) -> int:
     return min(math.ceil(height * max(along, 1) / max(across, 1)), MAX_WIDTH)
 
 
-def crop(image: Image, corners: Corners, *, height: int) -> Image:
-    """The line, upright, scaled to this height in pixels. One warp does both: a second would blur."""
-    width = width_at(corners, height)
+def crop(image: Image, corners: Corners, *, width: int, height: int) -> Image:
+    """The line, upright, scaled to this size in pixels. One warp does both: a second would blur."""
     target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     line: Image = cv2.warpPerspective(
         image,

@@ -9,17 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.ocr.charset import BLANK
-from app.ocr.crop import MAX_WIDTH, Corners, crop, width_at, with_margin
+from app.ocr.crop import Corners, crop, width_at, with_margin
 from app.ocr.page import Reading
-from app.ocr.tensor import Normalizer, round_up
+from app.ocr.tensor import Floats, Normalizer
 
 if TYPE_CHECKING:
     from app.ocr.model_folder import RecognitionModel
     from app.ocr.runtimes import Network
     from app.ports import Image
 
-WIDTH_STEP = 32
-WIDE = 1024
+MIN_WIDTH = 32
+WIDTH_STEP = 16
 # Over a hundred letters.
 USUAL_WIDTH = 2048
 # Fixed in PaddleOCR, and not in inference.yml.
@@ -38,12 +38,11 @@ class Recognizer:
     def recognize(self, image: Image, boxes: Sequence[Corners]) -> list[Reading]:
         """image: uint8 [height, width, 3], BGR. Lines are cropped while the network reads others."""
         regions = [with_margin(box) for box in boxes]
-        widths = [padded(width_at(region, self._height)) for region in regions]
+        widths = [nearest_width(width_at(region, self._height)) for region in regions]
         # By width, because a change of shape takes time: an eighth of all in OpenVINO. Batches gain no more.
         by_width = sorted(range(len(boxes)), key=widths.__getitem__)
         outputs = self._network.run(
-            NORMALIZE(crop(image, regions[i], height=self._height), height=self._height, width=widths[i])
-            for i in by_width
+            line_input(image, regions[i], width=widths[i], height=self._height) for i in by_width
         )
         readings = {
             i: self._decode(classes[0], scores[0], boxes[i])
@@ -53,7 +52,7 @@ class Recognizer:
 
     def warm_up(self) -> None:
         """Prepare the network for the widths that lines usually have."""
-        for width in sorted({padded(width) for width in range(1, USUAL_WIDTH + 1)}):
+        for width in sorted({nearest_width(width) for width in range(1, USUAL_WIDTH + 1)}):
             self._network.prepare((1, 3, self._height, width))
 
     def _decode(self, classes: NDArray[np.int64], scores: NDArray[np.float32], box: Corners) -> Reading:
@@ -70,11 +69,16 @@ class Recognizer:
         return Reading(text, float(scores[kept].mean()), box)
 
 
-def padded(width: int) -> int:
-    """Rounded up by an eighth at most (or by 31), wide ones by a quarter, since they are rare and each new
-    shape costs OpenVINO 8 MB.
+def line_input(image: Image, region: Corners, *, width: int, height: int) -> Floats:
+    """What the network is given of a line: [1, 3, height, width]."""
+    return NORMALIZE(crop(image, region, width=width, height=height), width=width, height=height)
 
-    PaddleOCR pads to 320 or to the widest of six lines, and computes the padding too.
+
+def nearest_width(width: int) -> int:
+    """One of few, because each new shape costs OpenVINO 8 MB: an eighth more or less at most, from 64 on.
+
+    Letters may be stretched so much. Padding instead, as PaddleOCR does to 320 or to the widest of six lines,
+    is computed too, and spaces are lost.
     """
-    parts = 8 if width <= WIDE else 4
-    return min(MAX_WIDTH, round_up(width, max(WIDTH_STEP, (1 << width.bit_length() - 1) // parts)))
+    step = max(WIDTH_STEP, (1 << width.bit_length() - 1) // 4)
+    return max(MIN_WIDTH, (width + step // 2) // step * step)

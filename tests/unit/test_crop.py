@@ -68,7 +68,7 @@ def test_how_long_a_line_is() -> None:
     assert elongation(TALL) == pytest.approx(0.2)
 
 
-def test_a_crop_is_upright_and_of_its_height() -> None:
+def test_a_crop_is_upright_and_of_the_size_asked_for() -> None:
     """A picture whose left half is dark, seen through boxes that lie in each of the four directions."""
     image = np.full((200, 200, 3), 255, np.uint8)
     image[:, :60] = 0
@@ -77,7 +77,7 @@ def test_a_crop_is_upright_and_of_its_height() -> None:
         corners = WIDE
         for _ in range(turns):
             corners = np.stack([200 - corners[:, 1], corners[:, 0]], axis=1).astype(np.float32)
-        line = crop(turned_image, corners, height=48)
+        line = crop(turned_image, corners, width=240, height=48)
         assert line.shape == (48, 240, 3)
         assert line[:, :100].max() < 20
         assert line[:, -100:].min() > 235

@@ -10,7 +10,7 @@ import pytest
 
 from app.ocr.model_folder import ModelError, Ranges, load_recognition
 from app.ocr.models import RANGES
-from app.ocr.recognize import NORMALIZE, padded
+from app.ocr.recognize import NORMALIZE
 from app.ocr.runtimes import open_classifier, processor
 from app.ocr.runtimes.openvino_classifier import parted
 from app.ocr.runtimes.openvino_int8 import LEVELS, WEIGHT_LEVELS, quantisable, quantised
@@ -53,7 +53,7 @@ def test_both_sides_of_each_convolution_are_rounded(onnx: Path, ranges: Ranges) 
 def test_a_line_reads_as_in_float32(onnx: Path, ranges: Ranges) -> None:
     drawn = numbered(2468).image
     drawn = drawn.resize((drawn.width * 48 // drawn.height, 48))
-    line = NORMALIZE(np.asarray(drawn), height=48, width=padded(drawn.width))
+    line = NORMALIZE(np.asarray(drawn), height=48, width=drawn.width)
     exact, rounded = (
         open_classifier("openvino", onnx, ranges=ranges, precision=precision, cores=1, kernel_cache=10)
         .among(np.arange(18_710))

@@ -10,7 +10,7 @@ import pytest
 
 from app.ocr.crop import MARGIN, MAX_WIDTH, Corners
 from app.ocr.model_folder import RecognitionModel
-from app.ocr.recognize import USUAL_WIDTH, Recognizer
+from app.ocr.recognize import MIN_WIDTH, USUAL_WIDTH, Recognizer, nearest_width
 from app.ocr.runtimes import Floats, Outputs, Shape
 
 MODEL = RecognitionModel(Path(), 48, ("", "a", "b", " "))
@@ -74,8 +74,14 @@ def test_readings_come_in_the_order_of_the_boxes() -> None:
 def test_all_widths_up_to_the_widest_are_few_shapes() -> None:
     network = ScriptNetwork([0], [1.0])
     Recognizer(MODEL, network).recognize(IMAGE, [box(width) for width in range(1, 4000, 7)])
-    assert len(set(network.widths)) <= 32
-    assert max(network.widths) == MAX_WIDTH
+    assert len(set(network.widths)) <= 25
+    assert min(network.widths) == MIN_WIDTH
+    assert max(network.widths) <= MAX_WIDTH
+
+
+def test_lines_are_stretched_by_an_eighth_at_most() -> None:
+    for width in range(64, MAX_WIDTH + 1):
+        assert abs(nearest_width(width) - width) <= width / 8
 
 
 def test_a_warm_up_prepares_for_every_usual_width() -> None:
