@@ -86,7 +86,13 @@ class Database:
         SQLite has one writer at a time. On MySQL writers go on side by side, and a row read `FOR UPDATE` is
         the reader's alone until its transaction ends.
         """
-        with self._faults_told(), self._writer.begin() as connection:
+        with self.session() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def session(self) -> Iterator[Connection]:
+        """For several transactions of a writer, each of them `with connection.begin()`."""
+        with self._faults_told(), self._writer.connect() as connection:
             yield connection
 
     def close(self) -> None:

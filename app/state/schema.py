@@ -55,7 +55,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
     Any number of processes may do so at once: one of them does it. Raises SchemaMismatch where a newer
     release has been at work.
     """
-    with database.write() as connection, _alone(connection):
+    with database.session() as connection, _alone(connection), connection.begin():
         found = version(connection)
         if found is not None and found not in VERSIONS:
             raise _newer(database, found)
@@ -85,13 +85,17 @@ def _migrate(connection: Connection, found: str | None) -> None:
 
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    """SQLite has one writer anyway; MySQL commits each change of a table by itself."""
+    """SQLite has one writer anyway; MySQL commits each change of a table by itself.
+
+    The lock outlasts the transaction: what is committed last is the version, which the next one reads.
+    """
     if connection.dialect.name != "mysql":
         yield
         return
     name = {"name": "ocr schema", "seconds": _LOCK_WAIT_S}
     if connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), name) != 1:
         raise SchemaMismatch(f"another `flask db` has been at work for {_LOCK_WAIT_S} s: try again")
+    connection.rollback()  # ends the transaction in which it was asked for; the lock stays
     try:
         yield
     finally:

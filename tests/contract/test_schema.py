@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
+from sqlalchemy import Engine, event, text
 
 from app.state import schema
 from app.state.sql import SqlStore
@@ -126,8 +127,14 @@ def test_tables_of_a_newer_release_are_left_alone(store: SqlStore) -> None:
             attempt()
 
 
-def test_of_several_at_once_one_upgrades(store: SqlStore, make_store: MakeStore) -> None:
+def test_of_several_at_once_one_upgrades(
+    store: SqlStore, make_store: MakeStore, request: pytest.FixtureRequest
+) -> None:
+    """Also where the last commit, that of the version, takes a while."""
     as_before(store, None)
+    slowly = Engine, "commit", lambda connection: time.sleep(0.2)
+    event.listen(*slowly)
+    request.addfinalizer(lambda: event.remove(*slowly))
     outcomes: list[tuple[str | None, str]] = []
     threads = [threading.Thread(target=lambda: outcomes.append(make_store().upgrade())) for _ in range(4)]
     for thread in threads:
