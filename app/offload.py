@@ -33,6 +33,9 @@ class Read(Protocol):
 
 # A picture that is still being fetched after this long may never come: it no longer keeps others out.
 FETCHING_COUNTS_S = 1.0
+# Of the longest wait: how long whoever was let in may wait, since the estimate is no more than that, and to
+# refuse now would waste all of the wait.
+GRACE = 1.25
 # What one read is thought to take before any was measured.
 FIRST_GUESS_S = 0.5
 # How often it is looked whether the caller of a waiting request has hung up.
@@ -181,7 +184,8 @@ class NativeThreads:
     def read(self, place: NativePlace, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
         arrived, deadline = self._clock.monotonic(), place.deadline
         with _while_somebody_waits(place.gone):
-            if not self._free.acquire(timeout=max(0.0, min(self._queue_wait_s, deadline - arrived))):
+            longest_s = min(GRACE * self._queue_wait_s, deadline - arrived)
+            if not self._free.acquire(timeout=max(0.0, longest_s)):
                 raise Busy(
                     "waited in vain", retry_after=self._retry_after(self._expected_wait_s(place.username))
                 )

@@ -132,7 +132,11 @@ class EngineSettings(Group):
     charset: Literal["full", "latin", "digits", "chinese+latin"] | FilePath = Field(
         "full", description="full, latin, digits, chinese+latin, or a UTF-8 file of characters"
     )
-    queue_wait_s: PositiveFloat = Field(5, description="seconds a request may wait for an engine")
+    queue_wait_s: PositiveFloat = Field(
+        5,
+        description="seconds of waiting for an engine up to which a request is let in; it may then wait a "
+        "quarter longer",
+    )
     read_limit_s: PositiveFloat = Field(
         60, description="seconds for one read; after a longer one the worker is replaced"
     )

@@ -148,6 +148,15 @@ def test_a_newcomer_who_would_wait_too_long_is_refused_at_once_and_told_when_to_
     assert bench.read() == "0.1"
 
 
+@pytest.mark.parametrize(("first", "second"), [(b"2.2", "0.1"), (b"4", "busy")])
+def test_whoever_was_let_in_may_wait_a_little_longer(first: bytes, second: str) -> None:
+    bench = Bench(threads=1, queue_wait_s=2)
+    reading = gevent.spawn(bench.read, first)
+    gevent.sleep(0.05)
+    assert bench.read() == second
+    assert reading.get() == first.decode()
+
+
 def test_a_newcomer_whose_own_deadline_is_too_near_is_refused() -> None:
     bench = Bench(threads=1)
     first = gevent.spawn(bench.read, b"0.6")
