@@ -136,7 +136,7 @@ def test_what_is_logged_is_json_with_the_services_own_request_id(gateway: Gatewa
     identifier = answer.headers["X-Request-ID"]
     line = gateway.access(identifier)
     assert (line["method"], line["path"], line["http"], line["address"]) == ("POST", "/ocr", 400, "127.0.0.1")
-    assert line["seconds"] >= float(line["upstream_seconds"]) >= 0
+    assert line["seconds"] >= float(line["upstream_seconds"]) - 0.002 >= -0.002  # of two clocks of Nginx's
     assert "top-secret" not in gateway.log("nginx-access.log")
     ours = [line for home in gateway.instances for line in home.log("ocr.log").splitlines()]
     assert any(identifier in line for line in ours)
