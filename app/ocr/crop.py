@@ -16,7 +16,7 @@ Corners = NDArray[np.float32]  # [4, 2], x and y, clockwise
 
 TALL = 1.5  # from this ratio of height to width PaddleOCR takes the text to run along the height
 MARGIN = 0.06  # of its height, on each side of a line: cut close, it loses spaces and its outer letters
-MAX_WIDTH = 3200  # of a crop; longer lines are squeezed, as PaddleOCR does
+MAX_WIDTH = 3200  # of a line; longer ones are squeezed, as PaddleOCR does
 
 
 def text_first(corners: Corners) -> Corners:

@@ -23,7 +23,7 @@ from app.ocr.stopwatch import Stopwatch
 if TYPE_CHECKING:
     from app.ports import Image
 
-# Kernels that OpenVINO keeps. Lines come in 31 shapes, and each picture has many of them.
+# Kernels that OpenVINO keeps. Lines come in 25 shapes, and each picture has many of them.
 DETECTION_KERNELS = 50  # with 500 a worker is 50 MB larger, and grows for longer
 RECOGNITION_KERNELS = 2000
 

@@ -70,8 +70,13 @@ class Recognizer:
 
 
 def line_input(image: Image, region: Corners, *, width: int, height: int) -> Floats:
-    """What the network is given of a line: [1, 3, height, width]."""
-    return NORMALIZE(crop(image, region, width=width, height=height), width=width, height=height)
+    """What the network is given of a line: [1, 3, height, width], its nearest width.
+
+    A narrower one than MIN_WIDTH is padded: stretched, a column of text seen lying might be a letter.
+    """
+    own = width_at(region, height)
+    line = crop(image, region, width=width if own >= MIN_WIDTH else own, height=height)
+    return NORMALIZE(line, width=width, height=height)
 
 
 def nearest_width(width: int) -> int:

@@ -136,7 +136,7 @@ def fetching(make_gateway: MakeGateway, host: PictureHost) -> Gateway:
 
 
 def test_five_times_more_than_can_be_done(fetching: Gateway, host: PictureHost) -> None:
-    """Measured again, up to three times, where others on this machine had the processors meanwhile."""
+    """All rounds count, and it goes on until they hold, five at most, as above."""
     caller = fetching.caller("flood")
     peaks: list[float] = []
     goodputs: list[float] = []
@@ -147,7 +147,7 @@ def test_five_times_more_than_can_be_done(fetching: Gateway, host: PictureHost) 
         at_once = any(max(both) < 0.1 for both in zip(refusals, healths, strict=True))
         return at_once and kept(peaks, goodputs, 0.95)
 
-    while not peaks or (len(peaks) < 3 and not held()):
+    while not peaks or (len(peaks) < WINDOWS[1] and not held()):
         peaks.append(closed_loop(fetching, caller, host))
         health: list[float] = []
         stop = threading.Event()

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.ocr.crop import MARGIN, MAX_WIDTH, Corners
+from app.ocr.crop import MARGIN, MAX_WIDTH, Corners, width_at
 from app.ocr.model_folder import RecognitionModel
-from app.ocr.recognize import MIN_WIDTH, USUAL_WIDTH, Recognizer, nearest_width
+from app.ocr.recognize import MIN_WIDTH, USUAL_WIDTH, Recognizer, line_input, nearest_width
 from app.ocr.runtimes import Floats, Outputs, Shape
 
 MODEL = RecognitionModel(Path(), 48, ("", "a", "b", " "))
@@ -76,7 +76,7 @@ def test_all_widths_up_to_the_widest_are_few_shapes() -> None:
     Recognizer(MODEL, network).recognize(IMAGE, [box(width) for width in range(1, 4000, 7)])
     assert len(set(network.widths)) <= 25
     assert min(network.widths) == MIN_WIDTH
-    assert max(network.widths) <= MAX_WIDTH
+    assert max(network.widths) == nearest_width(MAX_WIDTH)
 
 
 def test_lines_are_stretched_by_an_eighth_at_most() -> None:
@@ -84,12 +84,22 @@ def test_lines_are_stretched_by_an_eighth_at_most() -> None:
         assert abs(nearest_width(width) - width) <= width / 8
 
 
+@pytest.mark.parametrize("wide", [20, 40, 75, 330, 700])
+def test_a_line_fills_its_input_unless_it_is_very_narrow(wide: int) -> None:
+    own = width_at(box(wide), 48)
+    line = line_input(IMAGE + 255, box(wide), width=nearest_width(own), height=48)[0]
+    assert line.shape == (3, 48, nearest_width(own))
+    assert (line[:, :, :own] == 1).all()
+    assert (line[:, :, own:] == (0 if wide < MIN_WIDTH else 1)).all()
+
+
 def test_a_warm_up_prepares_for_every_usual_width() -> None:
     network = ScriptNetwork([0], [1.0])
     recognizer = Recognizer(MODEL, network)
     recognizer.warm_up()
-    widest = int(USUAL_WIDTH / (1 + 2 * MARGIN)) - 48  # in pixels of a box that gets a margin
+    widest = int(USUAL_WIDTH * (1 + 2 * MARGIN)) - 48  # in pixels of a box that gets a margin
     recognizer.recognize(IMAGE, [box(width) for width in range(1, widest)])
+    assert max(network.widths) == USUAL_WIDTH
     assert set(network.widths) <= {shape[3] for shape in network.prepared}
     assert len(network.prepared) == len(set(network.prepared))
 
