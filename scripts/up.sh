@@ -8,7 +8,7 @@ conf=deploy/supervisord.conf
 address=http://127.0.0.1:$(sed -n 's/^ *listen \([0-9.:]*\).*/\1/p' deploy/nginx.conf | sed 's/.*://')
 
 missing=""
-for pair in supervisord:supervisor nginx:nginx-light mariadbd:mariadb-server redis-server:redis-server; do
+for pair in supervisord:supervisor nginx:nginx-light mariadbd:mariadb-server redis-server:redis-server logrotate:logrotate; do
     command -v "${pair%%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
 if [ -n "$missing" ]; then
@@ -64,6 +64,8 @@ chmod 0710 var/web1 var/web2
 MARIADBD=$(command -v mariadbd)
 REDIS=$(command -v redis-server)
 NGINX=$(command -v nginx)
+LOGROTATE=$(command -v logrotate)
+sed "s#/opt/ocr/#$PWD/#g" deploy/logrotate.conf >var/logrotate.conf
 # Started by root, Nginx's workers are `nobody`, unless that one cannot come into this folder.
 NGINX_USER=""
 if [ "$(id -u)" -eq 0 ] && ! setpriv --reuid=nobody --clear-groups test -r "$PWD/app"; then
@@ -73,7 +75,7 @@ elif [ "$(id -u)" -eq 0 ]; then
     chgrp nogroup var/web1 var/web2
 fi
 export WEB_CONCURRENCY OCR_ENGINE__CORES OCR_ENGINE__THREADS METRICS_PORT_1 METRICS_PORT_2
-export STACK STACK_USER MARIADBD REDIS NGINX NGINX_USER
+export STACK STACK_USER MARIADBD REDIS NGINX NGINX_USER LOGROTATE
 set -a
 . var/stack.env
 set +a
@@ -89,7 +91,7 @@ done
 "$bin/flask" --env-file var/stack.env db init
 "$bin/flask" --env-file var/stack.env db upgrade
 echo "Starting the mover, two instances and Nginx ..."
-supervisorctl -c $conf start mover web1 web2 nginx >/dev/null
+supervisorctl -c $conf start mover web1 web2 nginx logrotate >/dev/null
 
 ready() {
     "$bin/python" - "$address/healthz" var/web1/ocr.sock var/web2/ocr.sock <<'END'

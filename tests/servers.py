@@ -185,7 +185,7 @@ def which(program: str) -> str:
     """
     found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
     if found is None:
-        packages = "mariadb-server redis-server nginx-light supervisor systemd prometheus curl openssl"
-        missing = f"{program} is not installed: apt-get install {packages}"
+        needs = "mariadb-server redis-server nginx-light supervisor logrotate systemd prometheus curl openssl"
+        missing = f"{program} is not installed: apt-get install {needs}"
         pytest.fail(missing) if os.environ.get("CI") else pytest.skip(missing)
     return found
