@@ -5,10 +5,14 @@ with the project's root on PYTHONPATH: this file would hide the gunicorn package
 underscore is a setting of gunicorn's.
 """
 
+import functools as _functools
 import gc as _gc
 import os as _os
 import re as _re
+from contextlib import suppress as _suppress
 from pathlib import Path as _Path
+from runpy import run_path as _run_path
+from tempfile import TemporaryFile as _TemporaryFile
 
 _root = _Path(__file__).resolve().parent
 _skip = _os.environ.get("FLASK_SKIP_DOTENV", "").lower() not in ("", "0", "false", "no")
@@ -33,6 +37,29 @@ _os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", "20")
 _metrics = _Path(_os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_home / "var" / "metrics")))
 _exits = _metrics / "worker-exits"
 
+for _folder in (_home / "log", _home / "var", _metrics):
+    with _suppress(OSError):  # at a reload that would stop the master
+        _folder.mkdir(parents=True, exist_ok=True)
+
+
+def _log_file(file):
+    """Loaded by path: a package that the master has imported stays as it is when its workers are reloaded."""
+    max_bytes = int(_os.environ.get("OCR_LOG__MAX_MB") or 100) * 1_000_000
+    made = _run_path(str(_root / "app" / "log_file.py"))["LogFile"](str(_home / "log" / file), max_bytes)
+    made.check()
+    return made
+
+
+def _pid_file(file):
+    """None where the disk has no room for it: gunicorn would not start."""
+    try:
+        with _TemporaryFile(dir=file.parent, buffering=0) as probe:
+            probe.write(b"1")
+    except OSError:
+        return None
+    return str(file)
+
+
 bind = _os.environ.get("OCR_BIND", "127.0.0.1:8081")
 protocol = _os.environ.get("OCR_PROTOCOL", "http")  # or uwsgi: deploy/nginx/pass-uwsgi.conf
 worker_class = "gevent"
@@ -45,9 +72,26 @@ forwarded_allow_ips = ""
 forwarder_headers = ""
 
 chdir = str(_root)
-accesslog = str(_home / "log" / "access.log")
-errorlog = str(_home / "log" / "error.log")
-pidfile = str(_home / "log" / "gunicorn.pid")
+errorlog = None  # but logconfig_dict: a full disk makes gunicorn's own handlers raise, which stops the master
+logconfig_dict = {
+    "root": {},
+    "formatters": {
+        "error": {
+            "format": "%(asctime)s [%(process)d] [%(levelname)s] %(message)s",
+            "datefmt": "[%Y-%m-%d %H:%M:%S %z]",
+        },
+        "access": {"format": "%(message)s"},
+    },
+    "handlers": {
+        "error": {"()": _log_file, "file": "error.log", "formatter": "error"},
+        "access": {"()": _log_file, "file": "access.log", "formatter": "access"},
+    },
+    "loggers": {
+        f"gunicorn.{_name}": {"level": "INFO", "handlers": [_name], "propagate": False}
+        for _name in ("error", "access")
+    },
+}
+pidfile = _pid_file(_home / "log" / "gunicorn.pid")
 daemon = _os.environ.get("OCR_DAEMON", "false").lower() in ("1", "true", "yes")
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if _os.path.isdir("/dev/shm") else None  # noqa: S108  the heartbeat must not wait for a disk
@@ -62,23 +106,53 @@ max_requests = 20_000
 max_requests_jitter = 2_000
 
 
-for _folder in (_home / "log", _home / "var", _metrics):
-    _folder.mkdir(parents=True, exist_ok=True)
+def _never_raising(hook):
+    """What a hook raises would stop the master."""
+
+    @_functools.wraps(hook)
+    def logged(server, *rest):
+        try:
+            hook(server, *rest)
+        except Exception:
+            server.log.exception("%s failed", hook.__name__)
+
+    return logged
 
 
+@_never_raising
 def on_starting(server):
     """Counters begin anew with the master, not with each worker."""
     for old in _metrics.glob("*.db"):
         old.unlink()
-    _exits.write_bytes(b"")
+    _exits.write_text(f"{0:20}")
 
 
+@_never_raising
+def on_reload(server):
+    """Gunicorn is about to remove its pid file and to write another, for which a full disk has no room."""
+    if server.pidfile is not None and server.master_pid == 0:
+        server.pidfile.pid = None  # so that it stays
+        server.cfg.set("pidfile", None)
+
+
+@_never_raising
+def on_exit(server):
+    """Remove the pid file that on_reload has kept."""
+    if server.pidfile is not None:
+        server.pidfile.pid = server.pid
+        server.pidfile.unlink()
+
+
+@_never_raising
 def child_exit(server, worker):
     """What a worker has counted stays in the sums, what it measured ends with it. For app/exposition.py."""
-    with _exits.open("ab") as exits:
-        exits.write(b".")
     for gauge in _metrics.glob(f"gauge_live*_{worker.pid}.db"):
         gauge.unlink()
+    _exits.touch()
+    with _exits.open("r+") as exits:  # written over, for which a full disk has room
+        ended = int(exits.read() or 0) + 1
+        exits.seek(0)
+        exits.write(f"{ended:20}")
 
 
 def post_fork(server, worker):

@@ -47,7 +47,14 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(
         usage.blueprint(services.usage, clock=services.clock, max_days=settings.usage.max_report_days)
     )
-    app.register_blueprint(status.blueprint(ping_store=services.state.ping, offload=services.offload))
+    app.register_blueprint(
+        status.blueprint(
+            ping_store=services.state.ping,
+            offload=services.offload,
+            disks=services.disks,
+            store_folder=settings.state.database_folder if services.state.redis is None else None,
+        )
+    )
     files = assets.Assets.load()
     app.register_blueprint(assets.blueprint(files))
     known = settings.limits.model_dump() | {"max_side_limit": settings.engine.max_side_limit}

@@ -19,8 +19,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
+from app.disk import Disks
+
 EXITS = "worker-exits"
-"""In the folder of the counters: gunicorn.py empties it at its start, and adds a byte when a worker ends."""
+"""In the folder of the counters: a number that gunicorn.py writes, of the workers that have ended."""
 
 BACKLOG = {
     "stream_records": "Usage records in Redis that are not in the database yet.",
@@ -53,7 +55,7 @@ class Workers(Collector):
         yield CounterMetricFamily(
             "ocr_worker_exits",
             "Workers that have ended: reloaded, replaced or crashed.",
-            value=self.exits.stat().st_size,
+            value=_number_in(self.exits),
         )
 
 
@@ -68,6 +70,24 @@ class Backlog(Collector):
             yield GaugeMetricFamily(f"ocr_{name}", BACKLOG[name], value=value)
 
 
+@dataclass(frozen=True)
+class Room(Collector):
+    """How much room the disks of this instance have."""
+
+    disks: Disks
+
+    def collect(self) -> Iterator[Metric]:
+        free = GaugeMetricFamily(
+            "ocr_disk_free_bytes", "Bytes that may still be written to a folder.", labels=["folder"]
+        )
+        for folder, size in self.disks.free_bytes().items():
+            free.add_metric([str(folder)], size)
+        yield free
+        yield GaugeMetricFamily(
+            "ocr_disk_min_free_bytes", "A disk with less is full.", value=self.disks.min_free_bytes
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Exposition:
     """bind: host:port. folder: where this instance's workers keep their counters. backlog: see Backlog."""
@@ -75,14 +95,17 @@ class Exposition:
     bind: str
     folder: Path
     backlog: Callable[[], Mapping[str, float]]
+    disks: Disks
     log: logging.Logger
 
     def start(self) -> None:
-        """In a thread, which is a greenlet in a gevent worker. Call it after the fork."""
+        """In a thread, which is a greenlet in a gevent worker. Call it after the fork. Raises OSError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(self.folder))  # type: ignore[no-untyped-call]
         registry.register(Workers(self.folder / EXITS, os.getppid()))
         registry.register(Backlog(self.backlog))
+        registry.register(Room(self.disks))
         threading.Thread(target=self._listen, args=(registry,), daemon=True).start()
 
     def _listen(self, registry: CollectorRegistry) -> None:
@@ -98,6 +121,14 @@ class Exposition:
                 time.sleep(RETRY_S)
             else:
                 return
+
+
+def _number_in(file: Path) -> int:
+    """0 where the disk had no room for it."""
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _sizes(master: int) -> Iterator[tuple[int, int]]:

@@ -7,11 +7,12 @@ import logging
 import sys
 import time
 from dataclasses import asdict
-from logging.handlers import WatchedFileHandler
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from app.log_file import LogFile
+from app.metric_file import use_metric_files
 from app.model import OcrAnswer
 
 log = logging.getLogger("ocr")
@@ -36,14 +37,14 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def configure_logging(file: str, level: str) -> None:
-    """Send our log to a file, which may be rotated under it, or to standard error for `-`."""
+def configure_logging(file: str, level: str, max_bytes: int) -> None:
+    """Send our log to a file of at most so many bytes, or to standard error for `-`."""
     handler: logging.Handler
     if file == "-":
         handler = logging.StreamHandler(sys.stderr)
     else:
         Path(file).parent.mkdir(parents=True, exist_ok=True)
-        handler = WatchedFileHandler(file, encoding="utf-8", delay=True)
+        handler = LogFile(file, max_bytes)
     handler.setFormatter(JsonLines())
     for old in log.handlers[:]:
         log.removeHandler(old)
@@ -59,6 +60,7 @@ class Metrics:
     """What a worker counts. app/exposition.py shows the sums over all workers."""
 
     def __init__(self) -> None:
+        use_metric_files()
         registry = CollectorRegistry()
         self._requests = Counter(
             "ocr_requests", "Answers of POST /ocr by status_code.", ["status_code"], registry=registry

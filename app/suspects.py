@@ -8,6 +8,7 @@ A picture whose read never ended, so that its worker had to be replaced, gets a 
 
 from __future__ import annotations
 
+import errno
 import faulthandler
 import fcntl
 import os
@@ -47,11 +48,17 @@ class Suspects:
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = [_traceback(file) for file in self._folder.iterdir() if not _outdated(file)]
-        self._own = f"{os.getpid()}-{secrets.token_hex(4)}"
-        path = self._folder / self._own
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        os.pwrite(self._file, _NONE * _READ_AT_ONCE, 0)
+        own = f"{os.getpid()}-{secrets.token_hex(4)}"
+        path = self._folder / own
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            _write_whole(file, _NONE * _READ_AT_ONCE)
+        except OSError:
+            os.close(file)
+            path.unlink()
+            raise
+        self._file, self._own = file, own
         faulthandler.enable(open(path, "ab"), all_threads=True)  # noqa: SIM115  as long as the worker lives
         self._free = list(range(0, _NOTES, _DIGEST))
         return [traceback for traceback in found if traceback]
@@ -73,7 +80,7 @@ class Suspects:
             self._free.append(at)
 
     def refuse(self, digest: str, why: str) -> None:
-        """From now on, in this worker too, as if one had crashed with it."""
+        """From now on, in this worker too, as if one had crashed with it. Raises OSError."""
         path = self._folder / f"{os.getpid()}-{secrets.token_hex(4)}"
         path.write_bytes(digest.encode().ljust(_NOTES) + why.encode())
 
@@ -87,6 +94,11 @@ class Suspects:
             if about.st_size > _NOTES and about.st_mtime > time.time() - REFUSED_FOR_S:
                 return Path(file).read_bytes()[:_NOTES]
         return b""
+
+
+def _write_whole(file: int, data: bytes) -> None:
+    if os.pwrite(file, data, 0) != len(data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def _traceback(file: Path) -> str:

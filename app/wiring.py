@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from app.authenticate import SignaturePolicy
+from app.disk import Disks
 from app.errors import DependencyUnavailable
 from app.exposition import Exposition
 from app.memory import map_large_blocks
@@ -27,7 +28,7 @@ from app.state.failures import FailureLimit
 from app.state.sql import SqlStore
 from app.suspects import Suspects
 from app.usage import UsageService
-from app.wiring_state import StateParts, build_state, longest_request_s
+from app.wiring_state import MB, StateParts, build_disks, build_state, longest_request_s
 from config.settings import EngineSettings, Settings
 
 # samples.draw.numbered(2468), and its text.
@@ -68,17 +69,23 @@ class Services:
         """The database, for the operator."""
         return self.state.store
 
+    @property
+    def disks(self) -> Disks:
+        return build_disks(self.settings)
+
     def start(self) -> None:
         """Make ready to serve, or say why not: store, key, limits, download guard, models, engine."""
-        self._await_store()
+        self.disks.now_or_later(self._await_store, log)
         self._open_failures()
         self.check_guard()
         map_large_blocks()
-        self._watch_for_crashes()
+        self.disks.now_or_later(self._watch_for_crashes, log)
         self.offload.start()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             counters = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-            Exposition(self.settings.metrics.bind, counters, self.state.backlog, log).start()
+            bind = self.settings.metrics.bind
+            exposition = Exposition(bind, counters, self.state.backlog, self.disks, log)
+            self.disks.now_or_later(exposition.start, log)
 
     def _await_store(self) -> None:
         """A worker that starts while somebody else holds the database must not take the whole server down.
@@ -93,7 +100,7 @@ class Services:
                 if self.state.redis is not None:
                     log.warning("begun without the database", extra={"fields": {"why": error.detail}})
                     return
-                if not left:
+                if not left or self.disks.full():
                     raise
                 time.sleep(1)
             else:
@@ -120,7 +127,7 @@ class Services:
 
 
 def build_services(settings: Settings) -> Services:
-    configure_logging(settings.log.file, settings.log.level)
+    configure_logging(settings.log.file, settings.log.level, settings.log.max_mb * MB)
     clock = SystemClock()
     metrics = Metrics()
     state = build_state(settings, clock, failed=metrics.store_failed)

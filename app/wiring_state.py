@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
+from app.disk import Disks
 from app.errors import DependencyUnavailable
 from app.ports import Accounts, Admission, Clock, UsageLog
 from app.state.cached_accounts import CachedAccounts, forget
@@ -22,6 +24,8 @@ from app.state.redis_state import RedisState
 from app.state.spool import Spool
 from app.state.sql import SqlStore
 from config.settings import Settings, StateSettings
+
+MB = 1_000_000
 
 MOVER_TIMEOUT_MS = 2000
 """How long Redis may take to answer the mover, for whom no caller waits."""
@@ -133,6 +137,19 @@ def _build_link(
         clock=clock,
         failed=failed,
     )
+
+
+def build_disks(settings: Settings) -> Disks:
+    """The folders that a running instance writes to."""
+    folders = (
+        Path(settings.log.file).absolute().parent if settings.log.file != "-" else None,
+        settings.state.database_folder,
+        settings.state.spool_dir if settings.state.redis_url else None,
+        settings.auth.failures_file.parent,
+        settings.engine.crash_dir,
+    )
+    different = dict.fromkeys(folder for folder in folders if folder is not None)
+    return Disks(tuple(different), settings.log.min_free_mb * MB)
 
 
 def _build_redis(settings: Settings, link: RedisLink, store: SqlStore, clock: Clock) -> RedisParts:

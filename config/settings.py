@@ -217,6 +217,12 @@ class StateSettings(Group):
             )
         return url
 
+    @property
+    def database_folder(self) -> Path | None:
+        """Of the embedded database; None for one that is elsewhere."""
+        kind, _, file = self.database_url.partition(":///")
+        return Path(file).absolute().parent if kind == "sqlite" else None
+
     @model_validator(mode="after")
     def waiting_for_a_lock_is_no_silence(self) -> Self:
         if self.mysql_timeout_s <= self.busy_timeout_ms / 1000:
@@ -238,6 +244,14 @@ class LogSettings(Group):
     file: str = Field(f"{HOME}/log/ocr.log", description="JSON lines, one a request; - is standard error")
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="the least that is logged"
+    )
+    max_mb: NonNegativeInt = Field(
+        100,
+        description="megabytes of a log file, which is then moved to NAME.old; 0 is any size; "
+        "gunicorn.py has a copy",
+    )
+    min_free_mb: PositiveInt = Field(
+        1, description="free megabytes; with less /readyz and the alert OcrDiskFull call a disk full"
     )
 
 

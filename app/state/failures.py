@@ -14,6 +14,7 @@ from functools import cached_property
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
+from app.disk import lacks_room
 from app.errors import RateLimited
 from app.ports import Clock
 from app.state.rate import Rate
@@ -63,6 +64,16 @@ class FailureLimit:
 
     @cached_property
     def _table(self) -> mmap.mmap:
+        try:
+            return self._shared_table()
+        except OSError as error:
+            if not lacks_room(error):
+                raise
+        table = mmap.mmap(-1, _BYTES)  # this worker's own, until it is replaced
+        table[:_SALT_BYTES] = secrets.token_bytes(_SALT_BYTES)
+        return table
+
+    def _shared_table(self) -> mmap.mmap:
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _alone(self._file.parent):
             if not _is_whole(self._file):

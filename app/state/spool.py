@@ -80,11 +80,15 @@ class Spool:
 def _write(final: Path, text: str) -> None:
     """Aside, then renamed into place; the folder is synced as well, or a power cut would take the name."""
     aside = final.with_suffix(f".{os.getpid()}")
-    with open(aside, "w", encoding="utf-8", opener=_private) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, final)
+    try:
+        with open(aside, "w", encoding="utf-8", opener=_private) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, final)
+    except OSError:
+        aside.unlink(missing_ok=True)  # part of a record, on a disk that is full
+        raise
     folder = os.open(final.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

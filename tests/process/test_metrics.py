@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import redis
@@ -192,6 +193,33 @@ def test_every_alert_is_explained_to_the_operator() -> None:
     for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]:
         for rule in group["rules"]:
             assert f"`{rule['alert']}`" in text
+
+
+def test_the_alert_on_a_full_disk_is_about_that_disk(tmp_path: Path) -> None:
+    [rule] = [
+        rule
+        for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
+        for rule in group["rules"]
+        if rule.get("alert") == "OcrDiskFull"
+    ]
+    series = {
+        'ocr_disk_free_bytes{instance="a", folder="/full"}': "2e6 5e5",
+        'ocr_disk_free_bytes{instance="a", folder="/free"}': "9e9 9e9",
+        'ocr_disk_min_free_bytes{instance="a"}': "1e6 1e6",
+    }
+    full = {"labels": 'ocr_disk_free_bytes{instance="a", folder="/full"}', "value": 5e5}
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "promql_expr_test": [
+            {"expr": rule["expr"], "eval_time": "0m", "exp_samples": []},
+            {"expr": rule["expr"], "eval_time": "1m", "exp_samples": [full]},
+        ],
+    }
+    file = tmp_path / "case.yml"
+    file.write_text(yaml.safe_dump({"tests": [case]}))
+    done = subprocess.run([which("promtool"), "test", "rules", str(file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_prometheus_takes_the_rules() -> None:
