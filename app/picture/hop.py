@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from app.errors import PictureTooLarge, PictureUnreachable, PictureUrlNotAllowed
 from app.picture.dial import Dialler, seconds_left
+from app.picture.framing import Chunks, HeadLines, is_chunked
 from app.picture.url import Target
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -86,7 +87,7 @@ class BoundedResponse(HTTPResponse):
     def __init__(self, hop: Hop, sock: socket.socket, **options: Any) -> None:
         super().__init__(sock, **options)
         self._hop = hop
-        self.fp = io.BufferedReader(_BoundedReads(hop, sock, self.fp.detach()))
+        self.fp = HeadLines(_BoundedReads(hop, sock, self.fp.detach()))
         hop.opened.append(self)
 
     def begin(self) -> None:
@@ -95,3 +96,8 @@ class BoundedResponse(HTTPResponse):
             # urllib3 would log a warning with the whole URL, and a query string can be a secret.
             raise HTTPException("malformed header")
         self._hop.head_read()
+        if is_chunked(self.headers, self.version):
+            # From here on, http.client and urllib3 see a body without chunks that ends with the connection.
+            self.fp = io.BufferedReader(Chunks(self.fp))
+            self.chunked, self.will_close = False, True
+            del self.headers["Transfer-Encoding"]
