@@ -11,6 +11,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from app.escape import escaped_json, without_secrets
 from app.log_file import LogFile
 from app.metric_file import use_metric_files
 from app.model import OcrAnswer
@@ -21,7 +22,10 @@ BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, event, then the fields given as `extra={"fields": {...}}`."""
+    """One JSON object a line: time, level, event, then the fields given as `extra={"fields": {...}}`.
+
+    URLs lose user-info and query, whatever error text they are part of; control characters are escaped.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
@@ -34,7 +38,12 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        line = {
+            name: without_secrets(value) if isinstance(value, str) else value for name, value in line.items()
+        }
+        return escaped_json(
+            json.dumps(line, ensure_ascii=False, default=lambda value: without_secrets(str(value)))
+        )
 
 
 def configure_logging(file: str, level: str, max_bytes: int) -> None:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -24,11 +24,12 @@ from pydantic import (
     NonNegativeInt,
     PositiveFloat,
     PositiveInt,
-    field_validator,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from config.store_urls import checked_database_url, checked_redis_url
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(os.environ.get("OCR_HOME", ROOT)).resolve()
@@ -171,9 +172,7 @@ class EngineSettings(Group):
 
 
 class StateSettings(Group):
-    model_config = ConfigDict(hide_input_in_errors=True)  # it may be a URL with its password
-
-    database_url: str = Field(
+    database_url: Annotated[str, AfterValidator(checked_database_url)] = Field(
         f"sqlite:///{HOME}/var/ocr.sqlite",
         description="sqlite:///PATH, or mysql+pymysql://USER:PASSWORD@HOST/DATABASE",
     )
@@ -184,7 +183,7 @@ class StateSettings(Group):
     )
     mysql_connections: PositiveInt = Field(10, description="connections to MySQL that a worker holds at most")
 
-    redis_url: str = Field(
+    redis_url: Annotated[str, AfterValidator(checked_redis_url)] = Field(
         "", description="redis://, rediss:// or unix://; without it the database does its part"
     )
     redis_timeout_ms: PositiveInt = Field(200, description="milliseconds that Redis may take to answer")
@@ -195,27 +194,6 @@ class StateSettings(Group):
     claim_after_s: PositiveFloat = Field(
         30, description="seconds after which the records of a silent mover are taken over"
     )
-
-    @field_validator("redis_url")
-    @classmethod
-    def a_url_of_redis(cls, url: str) -> str:
-        if url and not url.startswith(("redis://", "rediss://", "unix://")):
-            raise ValueError("must be redis://, rediss:// (TLS) or unix://")
-        return url
-
-    @field_validator("database_url")
-    @classmethod
-    def shared_by_the_workers(cls, url: str) -> str:
-        """SQLAlchemy knows more kinds; these two are tested, and hold what the workers must share."""
-        if url.startswith("mysql+pymysql://"):
-            if len(urlsplit(url).path) < 2:
-                raise ValueError("names no database: mysql+pymysql://USER:PASSWORD@HOST/DATABASE")
-        elif not url.startswith("sqlite:///") or url == "sqlite:///" or ":memory:" in url:
-            raise ValueError(
-                "must be sqlite:///PATH or mysql+pymysql://USER:PASSWORD@HOST/DATABASE; "
-                "a database in memory would not be shared by the workers"
-            )
-        return url
 
     @property
     def database_folder(self) -> Path | None:
@@ -271,6 +249,7 @@ class Settings(BaseSettings):
         frozen=True,
         extra="ignore",
         validate_default=True,
+        hide_input_in_errors=True,  # it may be a URL with a password
     )
 
     bind: str = Field("127.0.0.1:8081", description="where gunicorn listens; gunicorn.py has a copy")

@@ -9,6 +9,7 @@ from flask.cli import AppGroup, with_appcontext
 
 from app.cli import doctor
 from app.cli.output import services, table, told
+from app.escape import escaped
 from app.ocr import models
 
 models_group = AppGroup("models", help="The OCR models.")
@@ -70,6 +71,7 @@ def status() -> None:
 
 @click.command("doctor")
 @with_appcontext
+@told
 def doctor_command() -> None:
     """Check models, keys, limits, folders, settings and the download guard; exit 1 if one is wrong."""
     failed = False
@@ -78,7 +80,7 @@ def doctor_command() -> None:
             ("WRONG", "red") if not check.good else ("note", "yellow") if check.note else ("ok", "green")
         )
         click.secho(f"{word:6}", fg=colour, nl=False)
-        click.echo(check.says)
+        click.echo(escaped(check.says))
         failed = failed or not check.good
     if failed:
         raise click.exceptions.Exit(1)

@@ -15,7 +15,8 @@ import click
 from flask.cli import with_appcontext
 
 from app.authenticate import UNSIGNED_FIELDS, as_signed, sign
-from app.cli.output import services, told
+from app.cli.output import say, services, told
+from app.escape import escaped, escaped_json, without_secrets
 from app.model import ReadOptions, Value
 from app.state.users import UnknownUser
 
@@ -36,7 +37,7 @@ def sign_command(picture: str, user: str, options: tuple[str, ...], send: str | 
     fields["sign"] = sign(account.secrets[0], {name: as_signed(value) for name, value in fields.items()})
     body = json.dumps(fields)
     if send:
-        click.echo(_send(send, body.encode()))
+        say(_send(send, body.encode()))
         return
     click.echo(body)
     click.echo(_curl(picture, fields, body, f"http://{services().settings.bind}/ocr"), err=True)
@@ -56,11 +57,11 @@ def read_command(files: tuple[Path, ...], as_json: bool) -> None:
         page = reader(file.read_bytes(), ReadOptions()).page
         if as_json:
             lines = [{"text": x.text, "score": round(x.score, 4), "box": x.box} for x in page.lines]
-            click.echo(json.dumps({"file": str(file), "lines": lines}, ensure_ascii=False))
+            click.echo(escaped_json(json.dumps({"file": str(file), "lines": lines}, ensure_ascii=False)))
             continue
         if len(files) > 1:
-            click.secho(str(file), bold=True)
-        click.echo(page.text)
+            click.secho(escaped(str(file)), bold=True)
+        say(page.text)
 
 
 def _request_fields(picture: str, user: str, options: tuple[str, ...], *, now: int) -> dict[str, Value]:
@@ -96,4 +97,9 @@ def _send(url: str, body: bytes) -> str:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return str(json.load(answer)["result"])
     except urllib.error.HTTPError as error:
-        raise click.ClickException(error.read().decode()) from error
+        answered = error.read().decode(errors="replace")
+        raise click.ClickException(escaped(answered, keep="\n\t")) from error
+    except ValueError:  # no URL, or no JSON behind it
+        raise click.ClickException(
+            f"{escaped(without_secrets(url))} is not where the service answers"
+        ) from None

@@ -14,6 +14,7 @@ from flask.cli import AppGroup
 
 from app.cli.output import moment, services, table, told
 from app.errors import DependencyUnavailable
+from app.escape import escaped
 from app.model import USERNAME, Period
 from app.state.original import OriginalTables, take_over
 from app.state.users import DuplicateUser, UnknownUser, UserSummary
@@ -129,7 +130,7 @@ def import_original(url: str, **names: Any) -> None:
     with closing(patient) as source, _names_explained():
         for user in take_over(source, store.database, store.users, OriginalTables(**names)):
             uses = f"{user.uses} uses" + (f", {user.refused} of them refused" if user.refused else "")
-            click.echo(f"{user.username}: {user.outcome}, {uses}.")
+            click.echo(escaped(f"{user.username}: {user.outcome}, {uses}."))
             rows.append(user.outcome)
     click.echo(f"{rows.count('added')} of {len(rows)} users added.")
 
@@ -213,7 +214,7 @@ def _names_explained() -> Iterator[None]:
         yield
     except DependencyUnavailable as error:
         raise click.ClickException(
-            f"{error.detail} (options say what tables and columns are called)"
+            escaped(f"{error.detail} (options say what tables and columns are called)")
         ) from error
 
 

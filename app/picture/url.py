@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import idna
 
@@ -57,8 +57,8 @@ class UrlPolicy:
         # urlsplit drops tabs and line ends, browsers take a backslash for a slash: no two readers may differ.
         if "\\" in url or any(char.isspace() or not char.isprintable() for char in url):
             raise PictureUrlNotAllowed("a backslash, white space or a control character")
+        parts = _split(url)
         try:
-            parts = urlsplit(url)
             place = _PLACE.fullmatch(parts.netloc)
             if place is None:
                 raise ValueError("user-info, or no host and port")
@@ -74,6 +74,13 @@ class UrlPolicy:
             raise PictureUrlNotAllowed(f"host {host} is not in the list")
         query = f"?{parts.query}" if parts.query else ""
         return Target(parts.scheme, host, port, (parts.path or "/") + query)
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # its text quotes what stands before the host, which may be a password
+        raise PictureUrlNotAllowed("malformed between the slashes") from None
 
 
 def canonical_host(host: str) -> str:

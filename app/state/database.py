@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Connection
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import (
+    ArgumentError,
     DatabaseError,
     DBAPIError,
     InterfaceError,
@@ -47,11 +48,11 @@ class Database:
         mysql_connections: int,
         failed: Callable[[], None] = lambda: None,
     ) -> None:
-        parsed = make_url(url)
+        parsed = _parsed(url)
         self._url = url
         self._failed = failed
         self._busy_timeout_ms = busy_timeout_ms
-        self.shown = parsed.render_as_string(hide_password=True)
+        self.shown = parsed.set(query={}).render_as_string(hide_password=True)
         self.embedded = parsed.get_backend_name() == "sqlite"
         if self.embedded:
             self._engine = sqlite.engine(parsed, busy_timeout_ms=busy_timeout_ms)
@@ -106,6 +107,13 @@ class Database:
         except DatabaseUnavailable:
             self._failed()
             raise
+
+
+def _parsed(url: str) -> URL:
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):  # whose text may quote the password
+        raise ValueError("the database's URL cannot be parsed") from None
 
 
 @contextmanager

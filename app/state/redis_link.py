@@ -47,17 +47,20 @@ class RedisLink:
     def __init__(
         self, url: str, *, timeout_ms: int, connections: int, clock: Clock, failed: Callable[[], None]
     ) -> None:
-        self._pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=connections,
-            timeout=timeout_ms / 1000,
-            socket_timeout=timeout_ms / 1000,
-            socket_connect_timeout=timeout_ms / 2000,
-            retry=Retry(NoBackoff(), 0),  # redis-py's own ten retries would repeat what is not idempotent
-            driver_info=None,  # two round trips less for each connection
-            protocol=2,
-            decode_responses=True,
-        )
+        try:
+            self._pool = BlockingConnectionPool.from_url(
+                url,
+                max_connections=connections,
+                timeout=timeout_ms / 1000,
+                socket_timeout=timeout_ms / 1000,
+                socket_connect_timeout=timeout_ms / 2000,
+                retry=Retry(NoBackoff(), 0),  # redis-py's own ten retries would repeat what is not idempotent
+                driver_info=None,  # two round trips less for each connection
+                protocol=2,
+                decode_responses=True,
+            )
+        except (TypeError, ValueError):  # whose text may quote the password
+            raise ValueError("the URL of Redis cannot be parsed") from None
         self._clock = clock
         self._failed = failed
         self._fault = ""

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.conftest import LINES, RECEIPT, Command, env
+from tests.clients.scripted import Scripted
 from tests.process.conftest import Server, free_port
 from tests.signing import Caller
 
@@ -113,3 +114,54 @@ def test_a_bar_shows_on_a_terminal(
     os.close(terminal)
     assert done.returncode == 0
     assert "Reading" in shown and "100%" in shown
+
+
+HOSTILE = "a\x1b]0;title\x07\x9b31mb\u202ec"
+SAFE = r"a\x1b]0;title\x07\x9b31mb\u202ec"
+
+
+def hostile_answer() -> tuple[int, dict[str, str], bytes]:
+    """A picture whose text a terminal would obey."""
+    corners = [[0, 0], [1, 0], [1, 1], [0, 1]]
+    body = {
+        "status_code": 6,
+        "result": HOSTILE,
+        "lines": [{"text": HOSTILE, "score": 1, "box": corners}],
+        "picture": {"width": 1, "height": 1, "format": "PNG", "sha256": "0" * 64},
+        "elapsed_ms": dict.fromkeys(("queue", "fetch", "decode", "ocr", "total"), 0),
+        "quota": {"limit": None, "remaining": None},
+        "model": "m",
+        "request_id": "0" * 32,
+    }
+    return 200, {}, json.dumps(body).encode()
+
+
+@pytest.mark.parametrize("style", ["text", "json", "csv"])
+def test_a_strangers_text_is_escaped_on_a_terminal_alone(
+    command: Callable[[str], Command], caller: Caller, style: str
+) -> None:
+    words = [*command("python").read, str(DIGITS), "--format", style]
+    with Scripted(hostile_answer()) as service:
+        piped = subprocess.run(words, env=env(caller, service.url), capture_output=True, text=True).stdout
+        terminal, inner = pty.openpty()
+        subprocess.run(words, env=env(caller, service.url), stdout=inner, check=True)
+    os.close(inner)
+    shown = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    assert HOSTILE in (json.loads(piped)["text"] if style == "json" else piped)
+    assert not re.search("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u202e]", shown)
+    assert SAFE in shown.replace("u001b", "x1b").replace("u0007", "x07").replace("\\u009b", r"\x9b")
+
+
+def test_it_ends_by_sigpipe_when_its_reader_has_left(
+    command: Callable[[str], Command], caller: Caller
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [*command("python").read, str(DIGITS), str(DIGITS)]
+    with Scripted(hostile_answer()) as service:
+        done = subprocess.run(
+            words, env=env(caller, service.url), stdout=writer, stderr=subprocess.PIPE, text=True
+        )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (-13, "")

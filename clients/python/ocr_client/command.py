@@ -18,6 +18,7 @@ from ocr_client.batch import Outcome
 from ocr_client.client import CONCURRENCY, PATIENCE_S, Client
 from ocr_client.errors import OcrError
 from ocr_client.request import Picture
+from ocr_client.terminal import escaped, output
 
 SOME_FAILED, ENDED_EARLY = 1, 3
 CSV_HEAD = ("source", "line", "text", "score", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
@@ -61,7 +62,13 @@ secret_option = click.option(
 )
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        with output():
+            return super().invoke(ctx)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_name="ocr-client")
 def main() -> None:
     """Read the text of pictures with a signed OCR service."""
@@ -116,11 +123,11 @@ def read_command(
                 told += 1
                 failed += outcome.error is not None
                 if outcome.error is not None:
-                    click.echo(f"ocr-client: {_name(outcome)}: {outcome.error}", err=True)
+                    click.echo(escaped(f"ocr-client: {_name(outcome)}: {outcome.error}"), err=True)
                 show(outcome)
     except OcrError as error:
         left = f" ({len(pictures) - told} of {len(pictures)} pictures were not read)" if told else ""
-        click.echo(f"ocr-client: {error}{left}", err=True)
+        click.echo(escaped(f"ocr-client: {error}{left}"), err=True)
         sys.exit(ENDED_EARLY)
     sys.exit(SOME_FAILED if failed else 0)
 
