@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from bench import accuracy, charts, limit, overhead, pictures, report, speed
+from bench import accuracy, against, charts, limit, overhead, pictures, report, speed
 from bench.contenders import install
-from bench.options import PARTS, arguments, request_options
+from bench.options import AGAINST, PARTS, arguments, request_options
 from bench.progress import say
 from bench.servers import BenchError
 from bench.soak import soak
@@ -35,6 +35,16 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
     pages, labels = pictures.from_folder(chosen.images) if chosen.images else pictures.drawn()
     pages = dict(islice(pages.items(), chosen.limit))
     options = request_options(chosen)
+    if chosen.against is not None:
+        results["against"] = against.compare(
+            chosen.against,
+            pages,
+            parts=chosen.only,
+            clients=chosen.clients,
+            rounds=chosen.rounds,
+            options=options,
+        )
+        return results
     if "speed" in chosen.only:
         for peer in chosen.peers:
             install(peer, say)
@@ -73,11 +83,21 @@ def main() -> None:
         results = run(chosen)
     except BenchError as error:
         sys.exit(f"bench: {error}")
+    except KeyboardInterrupt:
+        sys.exit("bench: ended")
     targets = judged(results)
-    parts = [part for part in PARTS if part in chosen.only]
-    write(results, targets, "latest" if parts == list(PARTS) else "-".join(parts))
-    if chosen.check and not all(target.met for target in targets):
+    write(results, targets, _name(chosen))
+    slower = any(one["slower"] for one in results.get("against", {}).get("measures", ()))
+    if chosen.check and (slower or not all(target.met for target in targets)):
         sys.exit(1)
+
+
+def _name(chosen: argparse.Namespace) -> str:
+    """Of the files: a run of some parts alone does not replace one of all."""
+    parts = [part for part in PARTS if part in chosen.only]
+    if chosen.against is not None:
+        return "-".join(["against", *(parts if parts != list(AGAINST) else ())])
+    return "latest" if parts == list(PARTS) else "-".join(parts)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ def chart(results: Results) -> str:
         parts.append(_memory(results["soak"]))
     if "accuracy" in results:
         parts.append(_accuracy(results["accuracy"]))
+    if "against" in results:
+        parts.append(_against(results["against"]))
     elements, y = [], 10
     for inner, height in parts:
         elements += [f'<g transform="translate(0,{y})">', *inner, "</g>"]
@@ -112,6 +114,35 @@ def _accuracy(measured: Mapping[str, Any]) -> Part:
             y += 13
         y += 8
     return elements, y
+
+
+def _against(against: Mapping[str, Any]) -> Part:
+    """The cost of each measure in per cent: a dot a round, a line for the median, the tolerance shaded."""
+    left, right, y = LEFT + 210, WIDTH - 100, 20
+    costs = [_costs(one) for one in against["measures"]]
+    widest = max(0.05, *(abs(cost) for of_measure in costs for cost in of_measure))
+
+    def place(cost: float) -> float:
+        return (left + right) / 2 + (right - left) / 2 * cost / widest
+
+    elements = [_text(LEFT, 6, f"cost against {against['old'][:60]}, %: less is better", bold=True)]
+    for one, of_measure in zip(against["measures"], costs, strict=True):
+        bound = max(one["spread"], against["tolerated"])
+        colour = "#a8322d" if one["slower"] else COLOURS["ours"]
+        elements.append(_text(LEFT, y + 14, one["name"], colour="#555"))
+        shade = max(left, place(-bound)), min(right, place(bound))
+        elements.append(_bar(shade[0], y, shade[1] - shade[0], 18, "#e8ecef"))
+        elements += [f'<circle cx="{place(c):.1f}" cy="{y + 9}" r="3" fill="{colour}"/>' for c in of_measure]
+        elements.append(_bar(place(one["cost"] - 1) - 1, y, 2, 18, colour))
+        elements.append(_text(right + 12, y + 14, f"{100 * (one['cost'] - 1):+.1f}"))
+        y += STEP
+    return elements, y
+
+
+def _costs(measure: Mapping[str, Any]) -> list[float]:
+    """Of each round, as differences from 1."""
+    pairs = zip(measure["old"], measure["new"], strict=True)
+    return [(old / new if measure["more_is_better"] else new / old) - 1 for old, new in pairs]
 
 
 def _legend(titles: Mapping[str, str]) -> list[str]:

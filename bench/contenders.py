@@ -17,10 +17,10 @@ from app.authenticate import as_signed, sign
 from app.model import Value
 from bench.processes import free_port
 from bench.servers import BenchError, Picture, Server
+from bench.versions import NEW, Version
 from config.settings import ROOT
 
 MODELS = ROOT / "models"
-GUNICORN = str(Path(sys.prefix, "bin", "gunicorn"))
 ENVIRONMENTS = ROOT / "bench" / ".venv"
 TITLES = {
     "ours": "this service",
@@ -33,7 +33,7 @@ PEERS = tuple(TITLES)[1:]
 def make(name: str, home: Path, picture_port: int, options: Mapping[str, Value]) -> Server:
     """home: an empty folder for what the server writes. options: of requests to our service."""
     if name == "ours":
-        return _ours(home, picture_port, options)
+        return ours(home, picture_port, options)
     return {"paddlex": _paddlex, "rapidocr_api": _rapidocr_api}[name](home)
 
 
@@ -53,11 +53,11 @@ def install(name: str, say: Callable[[str], None]) -> None:
     done.write_text(requirements.read_text())
 
 
-def _ours(home: Path, picture_port: int, options: Mapping[str, Value]) -> Server:
-    """Gunicorn with a user whose requests are signed and counted."""
-    env = our_environment(home, picture_port)
+def ours(home: Path, picture_port: int, options: Mapping[str, Value], version: Version = NEW) -> Server:
+    """Gunicorn with a user whose requests are signed and counted. home: an empty folder."""
+    env = version.understood(our_environment(home, picture_port))
     address = env["OCR_BIND"]
-    secret = new_user(env)
+    secret = new_user(env, version)
 
     def request(picture: Picture) -> dict[str, Any]:
         fields: dict[str, Value] = {
@@ -72,15 +72,21 @@ def _ours(home: Path, picture_port: int, options: Mapping[str, Value]) -> Server
         return {"json": fields | {"sign": signature}}
 
     return Server(
-        name="ours",
-        command=[GUNICORN, "--config", "gunicorn.py", "run_ocr_flask:app"],
+        name=version.name,
+        command=gunicorn(version, "run_ocr_flask:app"),
         env=env,
         home=home,
         base_url=f"http://{address}",
         ready_path="/readyz",
         request=request,
         lines=lambda answer: [line["text"] for line in answer["lines"]],
+        root=version.root,
     )
+
+
+def gunicorn(version: Version, application: str) -> list[str]:
+    """As an operator starts it, in the version's root."""
+    return [str(version.bin / "gunicorn"), "--config", "gunicorn.py", application]
 
 
 def our_environment(home: Path, picture_port: int) -> dict[str, str]:
@@ -100,11 +106,10 @@ def our_environment(home: Path, picture_port: int) -> dict[str, str]:
     }
 
 
-def new_user(env: Mapping[str, str]) -> str:
+def new_user(env: Mapping[str, str], version: Version = NEW) -> str:
     """The secret of a user named bench."""
-    flask = str(Path(sys.prefix, "bin", "flask"))
-    command = [flask, "users", "add", "bench", "--quota", "1000000"]
-    added = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    command = [str(version.bin / "flask"), "users", "add", "bench", "--quota", "1000000"]
+    added = subprocess.run(command, cwd=version.root, env=env, capture_output=True, text=True)
     if added.returncode:
         raise BenchError(f"no user could be added: {added.stderr}")
     return added.stdout.split()[-1]

@@ -10,6 +10,8 @@ from app.model import Value
 from bench.contenders import PEERS
 
 PARTS = ("speed", "soak", "accuracy", "overhead")
+AGAINST = ("speed", "overhead")
+ROUNDS, ROUNDS_AGAINST = 2, 7
 
 DESCRIPTION = """\
 Our service beside its peers on one machine, in four parts:
@@ -19,8 +21,11 @@ Our service beside its peers on one machine, in four parts:
   accuracy  our engine beside the paddleocr package on drawn pages, clean and degraded
   overhead  what our service costs a request beside its engine, embedded and with Redis
 
+Or, with --against COMMIT, this checkout beside an earlier one: speed and overhead of both in
+alternating rounds, about a minute each. It shows what a change costs.
+
 Results go to bench/results/latest.json, .md and .svg; those of some parts alone (--only)
-to files named after the parts.
+to files named after the parts, those of --against to against.json, .md and .svg.
 """
 
 
@@ -34,17 +39,23 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         "--only",
         nargs="+",
         choices=PARTS,
-        default=PARTS,
         metavar="PART",
-        help="these parts alone (all four)",
+        help="these parts alone (all four; with --against speed and overhead)",
     )
     parser.add_argument(
         "--check", action="store_true", help="exit with status 1 if a target that was measured is not met"
     )
+    parser.add_argument(
+        "--against", metavar="COMMIT",
+        help="compare with this branch, tag or hash; uncommitted changes count as new. With --check, status "
+        "1 if a measure is slower by more than the rounds' spread and 2 %%",
+    )  # fmt: skip
     speed = parser.add_argument_group("speed and soak")
     speed.add_argument("--images", type=Path, metavar="DIR", help="pictures with a labels.json (drawn pages)")
     speed.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
-    speed.add_argument("--rounds", type=int, default=2, metavar="N", help="times each server is measured (2)")
+    speed.add_argument(
+        "--rounds", type=int, metavar="N", help="times each server is measured (2; with --against 7)"
+    )
     speed.add_argument(
         "--clients", type=int, nargs="+", default=[1, 4], metavar="N", help="how many ask at once (1 4)"
     )
@@ -62,7 +73,12 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         help="any other option of a request; may be repeated",
     )  # fmt: skip
     ours.add_argument("--precision", metavar="NAME", help="what the models compute in: f32, for instance")
-    return parser.parse_args(words)
+    chosen = parser.parse_args(words)
+    if chosen.against is not None and not set(chosen.only or AGAINST) <= set(AGAINST):
+        parser.error(f"--against measures {' and '.join(AGAINST)} alone")
+    chosen.only = chosen.only or (PARTS if chosen.against is None else AGAINST)
+    chosen.rounds = chosen.rounds or (ROUNDS if chosen.against is None else ROUNDS_AGAINST)
+    return chosen
 
 
 def request_options(chosen: argparse.Namespace) -> dict[str, Value]:

@@ -21,10 +21,11 @@ from typing import Any
 from app.authenticate import as_signed, sign
 from app.model import Value
 from bench import score
-from bench.contenders import GUNICORN, new_user, our_environment
+from bench.contenders import gunicorn, new_user, our_environment
 from bench.processes import end, free_port
 from bench.progress import say
 from bench.servers import BenchError, Server, running
+from bench.versions import NEW, Version
 
 WORKERS = 2
 ALONE = 500
@@ -58,6 +59,18 @@ def measure() -> dict[str, Any]:
     for kind in kinds:
         found[kind]["added_p50_ms"] = round(found[kind]["p50_ms"] - found["bare"]["p50_ms"], 2)
     return {"workers": WORKERS, "clients": CLIENTS, "kinds": found}
+
+
+def measure_version(version: Version) -> dict[str, float]:
+    """p50 of one client and requests/s of several, of a version with its embedded store and no engine."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        env = version.understood(our_environment(home, free_port()) | PATIENT) | {
+            "WEB_CONCURRENCY": str(WORKERS)
+        }
+        with running(_server("embedded", env, home, version)):
+            found = _figures(env["OCR_BIND"], _bodies(new_user(env, version), WARM_UP + ALONE + TOGETHER))
+    return {"overhead p50, ms": found["p50_ms"], "overhead, requests/s": found["requests_per_s"]}
 
 
 def _figures(address: str, bodies: list[bytes]) -> dict[str, float]:
@@ -99,18 +112,19 @@ def _send(address: str, bodies: list[bytes]) -> list[float]:
     return waits
 
 
-def _server(kind: str, env: Mapping[str, str], home: Path) -> Server:
-    """gunicorn with bench.noop instead of run_ocr_flask."""
+def _server(kind: str, env: Mapping[str, str], home: Path, version: Version = NEW) -> Server:
+    """gunicorn with the version's own bench.noop, which replaces a part of it, instead of run_ocr_flask."""
     application = "bench.noop:bare()" if kind == "bare" else "bench.noop:ours()"
     return Server(
         name=TITLES[kind],
-        command=[GUNICORN, "--config", "gunicorn.py", application],
+        command=gunicorn(version, application),
         env=env,
         home=home,
         base_url=f"http://{env['OCR_BIND']}",
         ready_path="/readyz",
         request=lambda picture: {},
         lines=lambda answer: [],
+        root=version.root,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from bench import accuracy
@@ -27,6 +28,8 @@ def markdown(results: Results, targets: Sequence[Target]) -> str:
         sections.append(_accuracy(results["accuracy"]))
     if "overhead" in results:
         sections.append(_overhead(results["overhead"]))
+    if "against" in results:
+        sections.append(_against(results["against"]))
     if targets:
         sections.append(_targets(targets))
     return "\n\n".join(sections) + "\n"
@@ -83,6 +86,30 @@ def _overhead(overhead: Mapping[str, Any]) -> str:
     ]
     return f"## The service's own cost: {overhead['workers']} workers, no engine\n\n" + table(
         ["", *(TITLES_OF_KINDS[kind] for kind in kinds)], rows
+    )
+
+
+def _against(against: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            one["name"],
+            *(f"{median(one[version]):.4g}" for version in ("old", "new")),
+            f"{one['cost']:.3f}",
+            f"{one['spread']:.3f}",
+            "**slower**" if one["slower"] else "no slower",
+        ]
+        for one in against["measures"]
+    ]
+    packages = " It runs with other packages, those that it pins." if against["other_packages"] else ""
+    return "\n\n".join(
+        [
+            f"## Against an earlier commit: {against['rounds']} round(s), {against['images']} pictures",
+            f"old: `{against['old']}`.{packages} new: `{against['new']}`.",
+            table(["", "old, median", "new, median", "cost, median", "spread", ""], rows),
+            "The cost of a round is new / old, or old / new where more is better: 1.1 is 10 % worse. The "
+            "spread is the interquartile range of the rounds' costs. A measure is slower if its median cost "
+            f"is above 1 by more than the spread and {100 * against['tolerated']:.0f} %.",
+        ]
     )
 
 

@@ -52,6 +52,7 @@ class Server:
     ready_path: str
     request: Callable[[Picture], dict[str, Any]]
     lines: Callable[[Any], list[str]]
+    root: Path = ROOT  # where it is started
 
     def read(self, picture: Picture) -> Answer:
         """The parsed answer for a page. A busy server is asked again when it says so."""
@@ -86,7 +87,7 @@ def running(server: Server) -> Iterator[Watch]:
     with (server.home / "server.log").open("wb") as log:
         begun = time.monotonic()
         process = subprocess.Popen(
-            server.command, cwd=ROOT, env=server.env, stdout=log, stderr=subprocess.STDOUT
+            server.command, cwd=server.root, env=server.env, stdout=log, stderr=subprocess.STDOUT
         )
     watch, over = Watch(), threading.Event()
     sampler = threading.Thread(target=watch_until, args=(over, process.pid, watch), daemon=True)

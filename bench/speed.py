@@ -57,7 +57,7 @@ def compare(
             # There and back, so that a machine that warms up or is disturbed favours nobody.
             for name in names if number % 2 == 0 else reversed(names):
                 with tempfile.TemporaryDirectory() as home:
-                    _measure(make(name, Path(home), port, options), pages, clients, tallies[name])
+                    measure(make(name, Path(home), port, options), pages, clients, tallies[name])
     ours = tallies["ours"]
     flop = sum(ours.flop.values()) / len(ours.flop)
     return {
@@ -72,7 +72,7 @@ def compare(
     } | {name: _summary(tally, labels) for name, tally in tallies.items()}
 
 
-def _measure(server: Server, pages: Sequence[Picture], clients: Iterable[int], tally: Tally) -> None:
+def measure(server: Server, pages: Sequence[Picture], clients: Iterable[int], tally: Tally) -> None:
     """One round of one server: start, warm up, the same pictures at each number of clients, stop."""
     say(f"  {server.name}: starting ...")
     with running(server) as watch:

@@ -158,7 +158,7 @@ def test_it_ends_by_sigpipe_when_its_reader_has_left(
 ) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    words = [*command("python").read, str(DIGITS), str(DIGITS)]
+    words = [*command("python").read, str(DIGITS)]
     with Scripted(hostile_answer()) as service:
         done = subprocess.run(
             words, env=env(caller, service.url), stdout=writer, stderr=subprocess.PIPE, text=True
