@@ -33,8 +33,6 @@ _cores = len(_os.sched_getaffinity(0))
 
 # c-ares resolves on the loop; gevent's own resolver has ten threads, so ten hanging names would stop all DNS.
 _os.environ.setdefault("GEVENT_RESOLVER", "ares")
-# A TIFF may hold progressive JPEGs, whose scans no header of its own tells.
-_os.environ.setdefault("LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER", "20")
 _metrics = _Path(_os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_home / "var" / "metrics")))
 _exits = _metrics / "worker-exits"
 

@@ -90,10 +90,14 @@ class PictureUnreachable(ServiceError):
 
 
 class PictureTooLarge(ServiceError):
+    """stage: decode, where no header foretold what it would cost."""
+
     status_code, error, http = 15, "picture_too_large", 422
 
 
 class PictureUnsupported(ServiceError):
+    """stage: decode, where it crashed the decoder."""
+
     status_code, error, http = 16, "picture_unsupported", 422
 
 

@@ -74,6 +74,12 @@ class Metrics:
         self._requests = Counter(
             "ocr_requests", "Answers of POST /ocr by status_code.", ["status_code"], registry=registry
         )
+        self._failed_stages = Counter(
+            "ocr_failed_stages",
+            "Pictures that could not be fetched or decoded, by status_code and stage.",
+            ["status_code", "stage"],
+            registry=registry,
+        )
         self._faults = Counter(
             "ocr_store_faults", "Calls to a store that failed.", ["store"], registry=registry
         )
@@ -102,8 +108,10 @@ class Metrics:
     def store_failed(self, store: str) -> None:
         self._faults.labels(store).inc()
 
-    def answered(self, status_code: int | None, answer: OcrAnswer | None) -> None:
+    def answered(self, status_code: int | None, answer: OcrAnswer | None, *, stage: str | None) -> None:
         self._requests.labels(str(status_code)).inc()
+        if stage is not None:
+            self._failed_stages.labels(str(status_code), stage).inc()
         if answer is None:
             return
         page, picture = answer.reading.page, answer.reading.picture

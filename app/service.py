@@ -26,7 +26,7 @@ from app.model import (
 from app.ports import Accounts, Admission, Clock, Engine, Failures, Fetcher, Offload, UsageLog
 
 if TYPE_CHECKING:
-    from app.picture.decode import Picture
+    from app.picture.picture import Picture
 
 
 # A JPEG is decoded to as few pixels as leave its longer side this many times as long as detection works on.

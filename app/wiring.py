@@ -20,8 +20,9 @@ from app.exposition import Exposition
 from app.memory import map_large_blocks
 from app.observe import Metrics, configure_logging, log
 from app.offload import Inline, NativeThreads, under_gevent
-from app.picture.decode import DecodeLimits, decode
 from app.picture.fetch import GuardedFetcher
+from app.picture.host import DecodeHost
+from app.picture.picture import DecodeBudget, DecodeLimits
 from app.ports import Clock, Engine, Offload
 from app.service import OcrService, Reader, Watched
 from app.state.failures import FailureLimit
@@ -29,7 +30,7 @@ from app.state.sql import SqlStore
 from app.suspects import Suspects
 from app.usage import UsageService
 from app.wiring_state import MB, StateParts, build_disks, build_state, longest_request_s
-from config.settings import EngineSettings, Settings
+from config.settings import EngineSettings, LimitSettings, Settings
 
 # samples.draw.numbered(2468), and its text.
 SELF_TEST = Path(__file__).parent / "ocr" / "self_test.png"
@@ -172,20 +173,33 @@ def build_services(settings: Settings) -> Services:
 
 def build_reader(settings: Settings, clock: Clock, watched: Watched = nullcontext) -> Reader:
     """The engine with its models loaded, once it has read a picture of ours and found its text."""
-    limits = DecodeLimits(
-        settings.limits.max_picture_bytes,
-        settings.limits.max_picture_pixels,
-        settings.limits.max_side_px,
-        settings.limits.max_jpeg_scans,
-    )
+    host = build_decode_host(settings.limits)
+    host.start()
     reader = Reader(
-        partial(decode, limits=limits),
+        host.decode,
         build_engine(settings.engine),
         settings.engine.side_limit,
         clock,
         watched,
     )
     return reader.checked(SELF_TEST.read_bytes(), SELF_TEST_TEXT)
+
+
+def build_decode_host(limits: LimitSettings) -> DecodeHost:
+    return DecodeHost(
+        DecodeLimits(
+            max_picture_bytes=limits.max_picture_bytes,
+            max_picture_pixels=limits.max_picture_pixels,
+            max_side_px=limits.max_side_px,
+            max_jpeg_scans=limits.max_jpeg_scans,
+        ),
+        DecodeBudget(
+            cpu_s=limits.decode_cpu_s,
+            wall_s=limits.decode_wall_s,
+            memory_mb=limits.decode_memory_mb,
+            large_pixels=limits.large_picture_pixels,
+        ),
+    )
 
 
 def build_engine(settings: EngineSettings) -> Engine:

@@ -80,6 +80,16 @@ class LimitSettings(Group):
     max_picture_pixels: PositiveInt = Field(40_000_000, description="pixels of a picture, width x height")
     max_side_px: PositiveInt = Field(20_000, description="pixels of its longer side")
     max_jpeg_scans: PositiveInt = Field(100, description="scans of a progressive JPEG")
+    decode_cpu_s: PositiveFloat = Field(2.5, description="seconds of CPU for decoding a picture")
+    decode_wall_s: PositiveFloat = Field(
+        10, description="seconds for decoding a picture, and as many to wait for another large one"
+    )
+    decode_memory_mb: int = Field(
+        400, ge=100, description="megabytes for decoding a picture, in the worker and beside it together"
+    )
+    large_picture_pixels: PositiveInt = Field(
+        16_000_000, description="pixels of a picture above which a worker decodes one at a time"
+    )
     timeout_ms: PositiveInt = Field(30_000, description="milliseconds for a request that names no timeout_ms")
     min_timeout_ms: PositiveInt = Field(500, description="the least timeout_ms a request may ask for")
     max_timeout_ms: PositiveInt = Field(60_000, description="the most timeout_ms a request may ask for")

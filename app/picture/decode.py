@@ -1,18 +1,16 @@
-"""A stranger's bytes -> pixels, guarded. Pure: runs in the engine's thread, keeps nothing, logs nothing."""
+"""A stranger's bytes -> pixels, guarded. Pure: keeps nothing, logs nothing. Runs in the decode host."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageChops
+from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -22,10 +20,10 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from app.errors import PictureTooLarge, PictureUnsupported, ServiceError
-from app.picture.header import check_gif, check_jpeg, check_png
-
-if TYPE_CHECKING:
-    from app.ports import Image as Pixels
+from app.picture.header import check_bmp, check_gif, check_jpeg, check_png, webp_size
+from app.picture.picture import DecodeLimits, Picture
+from app.picture.strips import Strips, exif_turn
+from app.picture.tiff_header import check_tiff
 
 # The closed list. `Image.open` would try some forty formats, EPS among them, and has a global pixel limit.
 _FORMATS: tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...] = (
@@ -37,18 +35,8 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...] = (
     (re.compile(rb"BM"), BmpImageFile),
 )
 
-_ORIENTATION, _BITS_PER_SAMPLE = 0x0112, 0x0102
-_STRIP = 64  # rows
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_TURNS_ON_SIDE = [_TURNS[orientation] for orientation in (5, 6, 7, 8)]
+DECODING = "decode"
+"""The stage of a refusal that no header foretold."""
 
 # Pillow warns of what strangers' pictures hold, each text once and remembered for ever. What matters is
 # checked here. Once for the process, because `warnings.catch_warnings` is not safe in threads.
@@ -56,21 +44,10 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True, slots=True)
-class DecodeLimits:
-    max_picture_bytes: int
-    max_picture_pixels: int
-    max_side_px: int
-    max_jpeg_scans: int
+class Loaded:
+    """strips: the decoded pixels, upright. width, height, format: as in Picture."""
 
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """image: uint8 [rows, columns, 3], BGR, upright; whole, or a half, a quarter or an eighth of each side.
-
-    width, height: of the whole picture, upright. format: the container, such as JPEG.
-    """
-
-    image: Pixels
+    strips: Strips
     width: int
     height: int
     format: str
@@ -80,44 +57,77 @@ def decode(data: bytes, limits: DecodeLimits, *, enough_px: int | None = None) -
     """The first frame, as a person sees it. Raises PictureTooLarge, PictureUnsupported.
 
     enough_px: a JPEG may be decoded to a fraction of its size that leaves its longer side this long.
+    It decodes in this process; the service has app/picture/host.py do so in another one.
     """
-    if len(data) > limits.max_picture_bytes:
-        raise PictureTooLarge(f"{len(data)} bytes over {limits.max_picture_bytes}")
+    with refusals():
+        loaded = load(open_picture(data, limits), enough_px)
+        image = np.empty((loaded.strips.rows, loaded.strips.columns, 3), np.uint8)
+        image.data.cast("B")[:] = b"".join(loaded.strips)
+        return Picture(image, loaded.width, loaded.height, loaded.format)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Raise whatever Pillow raises inside as PictureTooLarge or PictureUnsupported."""
     try:
-        with _opened(data, limits) as picture:
-            size = picture.size
-            if enough_px is not None:
-                _decode_no_more_than(enough_px, picture)
-            picture.load()
-            turn = _turn(picture)
-            rgb = _as_rgb(picture)
-            image = _bgr(rgb if turn is None else rgb.transpose(turn))
-            width, height = reversed(size) if turn in _TURNS_ON_SIDE else size
-            return Picture(image, width, height, str(picture.format))
+        yield
     except ServiceError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise PictureTooLarge(str(error)) from None
-    except Exception as error:  # Pillow's plugins raise nearly every kind, MemoryError included.
+    except MemoryError:
+        raise PictureTooLarge("out of memory", stage=DECODING) from None
+    except Exception as error:  # Pillow's plugins raise nearly every kind.
+        if "out of memory" in str(error):
+            raise PictureTooLarge(f"{error!r:.300}", stage=DECODING) from None
         raise PictureUnsupported(f"{error!r:.300}") from None
 
 
-def _opened(data: bytes, limits: DecodeLimits) -> ImageFile:
-    """The picture with its header read and judged, nothing decoded."""
+def open_picture(data: bytes, limits: DecodeLimits) -> ImageFile:
+    """The picture with its header read and checked, nothing decoded."""
+    if len(data) > limits.max_picture_bytes:
+        raise PictureTooLarge(f"{len(data)} bytes over {limits.max_picture_bytes}")
     reader = next((reader for magic, reader in _FORMATS if magic.match(data)), None)
     if reader is None:
         raise PictureUnsupported(f"begins with {data[:8]!r}")
+    _check_header(reader, data, limits)
+    picture = reader(BytesIO(data))
+    check_size(picture.size, limits)
+    return picture
+
+
+def _check_header(reader: type[ImageFile], data: bytes, limits: DecodeLimits) -> None:
+    """Refuse what would be costly for Pillow to open, or to decode."""
     if reader is JpegImageFile:
         check_jpeg(data, max_scans=limits.max_jpeg_scans)
     elif reader is PngImageFile:
         check_png(data)
     elif reader is GifImageFile:
         check_gif(data)
-    picture = reader(BytesIO(data))
-    width, height = picture.size
+    elif reader is WebPImageFile:
+        check_size(webp_size(data), limits)
+    elif reader is TiffImageFile:
+        check_size(check_tiff(data), limits)
+    else:
+        check_size(check_bmp(data), limits)
+
+
+def check_size(size: tuple[int, int], limits: DecodeLimits) -> None:
+    width, height = size
     if width * height > limits.max_picture_pixels or max(width, height) > limits.max_side_px:
         raise PictureTooLarge(f"{width}x{height} px")
-    return picture
+
+
+def load(picture: ImageFile, enough_px: int | None) -> Loaded:
+    """Decode the pixels. enough_px: as in decode()."""
+    width, height = picture.size
+    if enough_px is not None:
+        _decode_no_more_than(enough_px, picture)
+    picture.load()
+    strips = Strips(picture, exif_turn(picture))
+    if strips.sideways:
+        width, height = height, width
+    return Loaded(strips, width, height, str(picture.format))
 
 
 def _decode_no_more_than(enough_px: int, picture: ImageFile) -> None:
@@ -126,75 +136,3 @@ def _decode_no_more_than(enough_px: int, picture: ImageFile) -> None:
     if enough_px < longest:
         width, height = (max(1, side * enough_px // longest) for side in picture.size)
         picture.draft(None, (width, height))
-
-
-def _as_rgb(picture: ImageFile) -> Image.Image:
-    if picture.mode in ("I", "F") or picture.mode.startswith("I;16"):
-        return _from_deep_grey(picture)
-    if picture.has_transparency_data:
-        return _on_contrast(picture.convert("RGBA"))
-    if picture.mode == "CMYK" and picture.format == "JPEG" and "adobe" not in picture.info:
-        # Pillow takes every CMYK JPEG for Adobe's, which are stored inverted; only the marker makes it so.
-        return ImageChops.invert(picture).convert("RGB")
-    # `convert` copies even where there is nothing to do: 160 MB of the largest picture.
-    return picture if picture.mode == "RGB" else picture.convert("RGB")
-
-
-def _from_deep_grey(picture: ImageFile) -> Image.Image:
-    """Grey of more than 8 bits, scaled: `convert` would clip, which turns all but black into white."""
-    values = np.asarray(picture)
-    if picture.mode.startswith("I;16"):
-        bits = picture.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0] if isinstance(picture, TiffImageFile) else 16
-        grey = values >> (bits - 8)
-    else:
-        grey = _stretched(values)
-    return Image.fromarray(grey.astype(np.uint8, copy=False)).convert("RGB")
-
-
-def _stretched(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Such a TIFF names no range: the one found is stretched over 0-255. In strips, as each step copies."""
-
-    def strips() -> Iterator[NDArray[np.float32]]:
-        for top in range(0, len(values), _STRIP):
-            yield np.nan_to_num(values[top : top + _STRIP].astype(np.float32))
-
-    ends = [(float(strip.min()), float(strip.max())) for strip in strips()]
-    low, high = min(low for low, _ in ends), max(high for _, high in ends)
-    factor = 255.0 / ((high - low) or 1.0)
-    return np.concatenate([((strip - low) * factor).astype(np.uint8) for strip in strips()])
-
-
-def _on_contrast(picture: Image.Image) -> Image.Image:
-    """RGBA laid on white if what is opaque in it is dark, else on black: one of the two hides the text.
-
-    The opaque part is what is drawn, mostly text. A picture with nothing opaque at all was written by a
-    program that leaves the fourth channel at zero: it is taken without it.
-    """
-    opaque = picture.getchannel("A").point([0] * 128 + [255] * 128)
-    counts = picture.convert("L").histogram(opaque)
-    total = sum(counts)
-    if total == 0:
-        return picture.convert("RGB")
-    luminance = sum(value * count for value, count in enumerate(counts)) / total
-    ground = Image.new("RGB", picture.size, "white" if luminance < 128 else "black")
-    ground.paste(picture, mask=picture)
-    return ground
-
-
-def _turn(picture: ImageFile) -> Image.Transpose | None:
-    """What EXIF asks for. TIFF was turned by Pillow while loading, and then says 1."""
-    try:
-        return _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # Broken EXIF, which says nothing about the pixels.
-        return None
-
-
-def _bgr(rgb: Image.Image) -> Pixels:
-    """In strips: Pillow hands its pixels out by way of two copies, 240 MB for the largest picture."""
-    image = np.empty((rgb.height, rgb.width, 3), np.uint8)
-    for top in range(0, rgb.height, _STRIP):
-        strip = image[top : top + _STRIP]
-        cv2.cvtColor(
-            np.asarray(rgb.crop((0, top, rgb.width, top + len(strip)))), cv2.COLOR_RGB2BGR, dst=strip
-        )
-    return image

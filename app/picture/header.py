@@ -9,6 +9,10 @@ from app.errors import PictureTooLarge, PictureUnsupported
 
 # Phones write a dozen, large colour profiles and XMP some hundred.
 MAX_JPEG_MARKERS = 2_000
+# Pillow joins Exif segments one by one, which is quadratic; a single one holds 64 KB.
+MAX_JPEG_EXIF_SEGMENTS = 16
+# Quantisation tables and Photoshop's resources are parsed in Python. Four tables fit into one segment.
+MAX_JPEG_PARSED_SEGMENTS = 64
 # Fill bytes between them, which Pillow passes over one by one.
 MAX_JPEG_STRAY_BYTES = 64 * 1024
 # 10 MB in chunks of 8 KiB, as libpng writes them, are 1,280.
@@ -17,16 +21,23 @@ MAX_PNG_CHUNKS = 10_000
 MAX_PNG_COMPRESSED_CHUNKS = 16
 # Blocks before the first frame: comments and XMP, in pieces of up to 255 bytes.
 MAX_GIF_BLOCKS = 10_000
+# A run of 255 pixels takes two bytes. Pillow decodes runs in Python and fills what they leave out with zeros.
+MAX_BMP_PIXELS_PER_BYTE = 256
 
 # No stuffed zero and no restart marker: those belong to the data of a scan. Linear, also over 10 MB of FF.
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _WITHOUT_LENGTH = (0x01, 0xD8)
+_APP1 = 0xE1
+_PARSED = (0xDB, 0xED)
 
 _PNG_CHUNK = struct.Struct(">I4s")
 _PNG_COMPRESSED = (b"zTXt", b"iTXt", b"iCCP")
 
 _GIF_EXTENSION, _GIF_FRAME, _GIF_END = b"!,;"
+
+_BMP_OLD_HEADER_BYTES = 12
+_BMP_RUN_LENGTH = (1, 2)
 
 
 def check_jpeg(data: bytes, *, max_scans: int) -> None:
@@ -34,16 +45,23 @@ def check_jpeg(data: bytes, *, max_scans: int) -> None:
 
     Raises PictureTooLarge, PictureUnsupported.
     """
-    scans = markers = stray = position = 0
+    scans = markers = stray = position = exif = parsed = 0
     while (found := _JPEG_MARKER.search(data, position)) is not None:
         stray += found.start() - position if not scans else 0
         position = found.end()
         marker = data[position - 1]
         markers += 1
         scans += marker == _START_OF_SCAN
+        exif += marker == _APP1 and data.startswith(b"Exif", position + 2)
+        parsed += marker in _PARSED
         if scans > max_scans:
             raise PictureTooLarge(f"JPEG of more than {max_scans} scans")
-        if markers > MAX_JPEG_MARKERS + max_scans or stray > MAX_JPEG_STRAY_BYTES:
+        if (
+            markers > MAX_JPEG_MARKERS + max_scans
+            or stray > MAX_JPEG_STRAY_BYTES
+            or exif > MAX_JPEG_EXIF_SEGMENTS
+            or parsed > MAX_JPEG_PARSED_SEGMENTS + max_scans
+        ):
             raise PictureUnsupported("JPEG of too many markers or stray bytes")
         if marker == _END_OF_IMAGE:
             break
@@ -87,3 +105,34 @@ def check_gif(data: bytes) -> None:
             in_extension = byte == _GIF_EXTENSION
             position += 2 if in_extension else 1
     raise PictureUnsupported("GIF of too many blocks")
+
+
+def webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height of the canvas, which Pillow allocates while it opens. Raises PictureUnsupported."""
+    kind, at = data[12:16], 20
+    if len(data) < at + 10:
+        raise PictureUnsupported("WebP without a size")
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at + 4 + n : at + 7 + n], "little") + 1 for n in (0, 3))
+    elif kind == b"VP8L":
+        bits = int.from_bytes(data[at + 1 : at + 5], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (value & 0x3FFF for value in struct.unpack_from("<HH", data, at + 6))
+    return width, height
+
+
+def check_bmp(data: bytes) -> tuple[int, int]:
+    """Width and height; refuse runs that leave most of the picture out. Raises PictureUnsupported."""
+    try:
+        (header_bytes,) = struct.unpack_from("<I", data, 14)
+        if header_bytes == _BMP_OLD_HEADER_BYTES:
+            width, height = struct.unpack_from("<HH", data, 18)
+            return width, height
+        width, height, _, _, compression = struct.unpack_from("<iiHHI", data, 18)
+    except struct.error as error:
+        raise PictureUnsupported(f"BMP without a size: {error}") from None
+    width, height = abs(width), abs(height)
+    if compression in _BMP_RUN_LENGTH and width * height > MAX_BMP_PIXELS_PER_BYTE * len(data):
+        raise PictureUnsupported(f"BMP of {width}x{height} px in {len(data)} bytes of runs")
+    return width, height

@@ -20,7 +20,7 @@ _OURS = {400: RequestMalformed, 413: BodyTooLarge, 415: MediaTypeUnsupported}
 
 def init_app(app: Flask, tips: Tips) -> None:
     def service_error(error: ServiceError) -> Response:
-        g.outcome = (error.status_code, error.detail)
+        g.outcome, g.stage = (error.status_code, error.detail), error.stage
         body = encode_error(error, tips=tip(tips, error.error), request_id=g.request_id)
         answer = json_answer(body, error.http)
         if error.retry_after is not None:

@@ -50,7 +50,7 @@ def blueprint(
     def observed(answer: Response) -> Response:
         status_code, detail = g.outcome
         recognised: OcrAnswer | None = g.get("answer")
-        metrics.answered(status_code, recognised)
+        metrics.answered(status_code, recognised, stage=g.get("stage"))
         line = {
             "request_id": g.request_id,
             "address": request.remote_addr,
@@ -58,6 +58,7 @@ def blueprint(
             "status_code": status_code,
             "http": answer.status_code,
             "detail": detail or None,
+            "stage": g.get("stage"),
             "elapsed_ms": recognised and asdict(recognised.elapsed),
         }
         log.info("ocr", extra={"fields": {name: value for name, value in line.items() if value is not None}})

@@ -12,7 +12,8 @@ LIMIT = 10 * MIB
 def tiff(size: tuple[int, int], data: bytes, tags: dict[int, tuple[int, ...]]) -> bytes:
     """A little-endian TIFF with one strip, or what the tags make of its data; longs where shorts do not do."""
     width, height = size
-    tags = {256: (width,), 257: (height,), 273: (8,), 278: (height,), 279: (len(data),)} | tags
+    strips = {} if 324 in tags else {273: (8,), 278: (height,), 279: (len(data),)}
+    tags = {256: (width,), 257: (height,)} | strips | tags
     at = 8 + len(data)
     entries, more = b"", b""
     beyond = at + 2 + 12 * len(tags) + 4

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import re
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import chain, islice
 
 from app.errors import ServiceError
-from app.picture.decode import DecodeLimits, decode
 from app.service import DETAIL
-from config.settings import ROOT, Settings
-from tests.hostile import pictures
+from app.wiring import build_decode_host
+from config.settings import Settings
+from tests.decode_cost import Cost, measured, own_host
+from tests.hostile import bombs, pictures
 from tests.hostile.pictures import Case
 from tests.hostile.report import Report
 from tests.hostile.service import Answer, Service
 
-DECODE_CPU_S = 3
+DECODE_CPU_S, DECODE_MB = 3, 400  # what every picture may cost before it is read
 FLIPS = 40
 AT_ONCE = 4
+BOMBS_OF_A_KIND = 5
 
 
 def run(service: Service, report: Report, *, quick: bool) -> None:
@@ -30,12 +29,18 @@ def run(service: Service, report: Report, *, quick: bool) -> None:
     report.case(words.count("\n") == 2, f"the plain twin reads {words!r}")
     broken = pictures.broken(1 if quick else FLIPS)
     legible = pictures.legible()
-    costly = chain(pictures.extremes(), pictures.bombs(), pictures.costly())
+    drawn = list(bombs.drawn(1 if quick else BOMBS_OF_A_KIND))
+    costly = chain(pictures.extremes(), pictures.bombs(), pictures.costly(), drawn)
     if quick:
-        broken, legible, costly = islice(broken, 0, None, 5), islice(legible, 0, None, 4), pictures.bombs()
+        broken, legible, costly = (
+            islice(broken, 0, None, 5),
+            islice(legible, 0, None, 4),
+            chain(pictures.bombs(), drawn),
+        )
     _each(service, report, broken, lambda case, answer: answer.code in case.codes)
     _each(service, report, legible, lambda case, answer: answer.body.get("result") == words)
-    _each(service, report, costly, lambda case, answer: answer.code in case.codes, measured=True)
+    with _decode_host() as cost_of:
+        _each(service, report, costly, lambda case, answer: answer.code in case.codes, cost_of=cost_of)
     answer = service.ask(picture=pictures.saved(pictures.page(), "PNG"))
     report.case(answer.body["result"] == words, f"afterwards the plain twin reads {answer.text[:200]}")
     report.case(service.worker() == worker, "a picture took the worker down")
@@ -47,7 +52,7 @@ def _each(
     cases: Iterable[Case],
     good: Callable[[Case, Answer], bool],
     *,
-    measured: bool = False,
+    cost_of: Callable[[bytes], Cost] | None = None,
 ) -> None:
     def asked(case: Case) -> tuple[Case, Answer]:
         return case, service.ask(picture=case.data)
@@ -55,22 +60,22 @@ def _each(
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for case, answer in pool.map(asked, cases):
             report.case(good(case, answer), f"{case.name}: {answer.text[:300]}")
-            if measured:
-                report.measured(
-                    "slowest decode, s of CPU", _decode_cpu_s(case.data), case.name, limit=DECODE_CPU_S
-                )
+            if cost_of is not None:
+                cost = cost_of(case.data)
+                report.measured("slowest decode, s of CPU", cost.cpu_s, case.name, limit=DECODE_CPU_S)
+                report.measured("largest decode, MB", cost.memory_mb, case.name, limit=DECODE_MB)
 
 
-def _decode_cpu_s(data: bytes) -> float:
-    """As in the engine's thread, with libtiff told the same, measured here, where nothing else is counted."""
-    told = re.search(r'"(LIBTIFF_\w+)", "(\d+)"', (ROOT / "gunicorn.py").read_text())
-    assert told
-    os.environ.setdefault(*told.groups())
-    limits, side = Settings().limits, Settings().engine.side_limit
-    few = DecodeLimits(
-        limits.max_picture_bytes, limits.max_picture_pixels, limits.max_side_px, limits.max_jpeg_scans
-    )
-    started = time.thread_time()
-    with suppress(ServiceError):
-        decode(data, few, enough_px=DETAIL * side)
-    return time.thread_time() - started
+@contextmanager
+def _decode_host() -> Iterator[Callable[[bytes], Cost]]:
+    """What decoding costs, as the service does it, but here, where nothing else is counted."""
+    settings = Settings()
+    host = build_decode_host(settings.limits)
+
+    def cost_of(data: bytes) -> Cost:
+        with measured(pid) as cost, suppress(ServiceError):
+            host.decode(data, enough_px=DETAIL * settings.engine.side_limit)
+        return cost
+
+    with own_host(host) as pid:
+        yield cost_of

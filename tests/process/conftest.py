@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from config.settings import ROOT
+from tests.decode_cost import children
 from tests.servers import free_port
 from tests.signing import Caller
 
@@ -87,14 +88,6 @@ class Server:
     def log(self, name: str) -> str:
         file = self.home / "log" / name
         return file.read_text() if file.exists() else ""
-
-
-def children(pid: int) -> list[int]:
-    """The child processes of a process, by all its threads."""
-    found = []
-    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(child) for child in listing.read_text().split()]
-    return found
 
 
 @pytest.fixture(scope="session")

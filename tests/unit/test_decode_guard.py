@@ -7,6 +7,7 @@ import random
 import struct
 import time
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from io import BytesIO
 
@@ -14,9 +15,21 @@ import pytest
 from PIL import Image
 
 from app.errors import PictureTooLarge, PictureUnsupported, ServiceError
-from app.picture.decode import decode
-from app.picture.header import MAX_GIF_BLOCKS, MAX_JPEG_MARKERS, MAX_PNG_CHUNKS, MAX_PNG_COMPRESSED_CHUNKS
-from tests.unit.test_decode import LIMITS, assert_same, saved, text
+from app.picture.decode import decode, open_picture, refusals
+from app.picture.header import (
+    MAX_GIF_BLOCKS,
+    MAX_JPEG_EXIF_SEGMENTS,
+    MAX_JPEG_MARKERS,
+    MAX_PNG_CHUNKS,
+    MAX_PNG_COMPRESSED_CHUNKS,
+    check_bmp,
+    webp_size,
+)
+from app.picture.tiff_header import check_tiff
+from tests.hostile import bombs
+from tests.hostile.crafted import tiff
+from tests.hostile.pictures import Case
+from tests.unit.test_decode import LIMITS, SIZE, assert_same, saved, text
 
 MIB = 1024 * 1024
 
@@ -229,3 +242,88 @@ def test_tags_of_a_tiff_that_all_hold_the_whole_file() -> None:
     data = data[:4] + struct.pack("<I", len(body)) + data[8:]
     with pytest.raises(PictureUnsupported):
         decode(data, LIMITS)
+
+
+@pytest.mark.parametrize("draw", bombs.KINDS, ids=lambda draw: draw.__name__)
+def test_headers_of_drawn_bombs_cost_nothing(draw: Callable[[random.Random], Case]) -> None:
+    """Those that must be refused are, before anything is decoded; the others are the decode host's."""
+    dice = random.Random(f"header of {draw.__name__}")  # noqa: S311
+    for _ in range(5):
+        case = draw(dice)
+        if case.codes != bombs.REFUSED:
+            continue
+        started = time.thread_time()
+        with pytest.raises((PictureUnsupported, PictureTooLarge)), refusals():
+            open_picture(case.data, LIMITS)
+        assert time.thread_time() - started < 0.1, case.name
+
+
+def layout(**tags: tuple[int, ...]) -> bytes:
+    """A raw grey TIFF of 64 x 64 with other tags than usual."""
+    numbers = {"rows": 278, "offsets": 273, "bytes": 279, "tile_width": 322, "tile_height": 323, "tiles": 324}
+    more = {numbers[name]: values for name, values in tags.items()}
+    return tiff((64, 64), bytes(64 * 64), {258: (8,), 259: (1,), 262: (1,), 277: (1,)} | more)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        layout(rows=(1,), offsets=(8,) * 64, bytes=(64,) * 64),
+        layout(rows=(16,), offsets=(8, 1032, 2056, 3080), bytes=(1024,) * 4),
+        layout(rows=(2**32 - 1,)),
+        layout(tiles=(8,) * 16, tile_width=(16,), tile_height=(16,)),
+        layout(tiles=(8,), tile_width=(64,), tile_height=(64,)),
+    ],
+)
+def test_layouts_of_a_tiff_that_programs_write(data: bytes) -> None:
+    assert check_tiff(data) == (64, 64)
+    assert decode(data, LIMITS)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        layout(rows=(1,), offsets=(8,) * 65, bytes=(64,) * 65),
+        layout(rows=(0,)),
+        layout(rows=(1,), offsets=(8,) * 64, bytes=(4096,) * 64),
+        layout(offsets=(10**6,)),
+        layout(tiles=(8,) * 17, tile_width=(16,), tile_height=(16,)),
+        layout(tiles=(8,), tile_width=(65_536,), tile_height=(65_536,)),
+        layout(tiles=(8,), tile_width=(0,), tile_height=(16,)),
+        layout(tiles=(8,), tile_width=(64,), tile_height=(64,), offsets=(8,)),
+        layout()[:100],
+        b"II*\x00" + struct.pack("<IH", 8, 65_535) + bytes(12 * 65_535),
+    ],
+)
+def test_layouts_of_a_tiff_that_cost_too_much(data: bytes) -> None:
+    with pytest.raises(PictureUnsupported):
+        check_tiff(data)
+
+
+@pytest.mark.parametrize("count", [1, 16, 17])
+def test_exif_in_several_segments(count: int) -> None:
+    data = saved(text(), "JPEG")
+    segment = struct.pack(">BBH", 0xFF, 0xE1, 108) + b"Exif\x00\x00" + bytes(100)
+    if count <= MAX_JPEG_EXIF_SEGMENTS:
+        assert decode(data[:2] + segment * count + data[2:], LIMITS)
+        return
+    with pytest.raises(PictureUnsupported):
+        decode(data[:2] + segment * count + data[2:], LIMITS)
+
+
+@pytest.mark.parametrize(
+    "options", [{"lossless": True}, {"quality": 80}, {"lossless": True, "exif": b"II*\x00"}]
+)
+def test_the_size_of_a_webp_is_known_before_it_is_opened(options: dict[str, object]) -> None:
+    assert webp_size(saved(text(), "WEBP", **options)) == SIZE
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
+def test_the_size_of_a_bmp(mode: str) -> None:
+    assert check_bmp(saved(text().convert(mode), "BMP")) == SIZE
+
+
+def test_runs_of_a_bmp_that_programs_write() -> None:
+    row = bytes((255, 7)) * 8 + bytes((8, 7)) + b"\x00\x00"
+    data = bombs.bmp(2048, 1000, row * 1000 + b"\x00\x01", 1)
+    assert decode(data, LIMITS).image.shape == (1000, 2048, 3)

@@ -18,7 +18,8 @@ from app.authenticate import UNSIGNED_FIELDS, SignaturePolicy, authenticate, sig
 from app.errors import PictureTooLarge, PictureUnsupported, RequestMalformed, ServiceError, SignWrong
 from app.model import Account, OcrRequest
 from app.picture.decode import DecodeLimits, decode
-from app.picture.header import check_gif, check_jpeg, check_png
+from app.picture.header import check_bmp, check_gif, check_jpeg, check_png, webp_size
+from app.picture.tiff_header import check_tiff
 from app.picture.url import UrlPolicy
 from app.web.body import decode_base64
 from app.web.codec import scan_json
@@ -96,6 +97,9 @@ def test_headers_are_judged_and_nothing_worse(start: bytes, rest: bytes) -> None
         check_png(data)
     with suppress(ServiceError, IndexError):
         check_gif(data)
+    for size in (webp_size, check_tiff, check_bmp):
+        with suppress(ServiceError):
+            size(data)
     with suppress(ServiceError):
         decode(data, DecodeLimits(1000, 10_000, 1000, 10))
 
