@@ -86,8 +86,9 @@ def _curl(picture: str, fields: dict[str, Value], body: str, url: str) -> str:
         "sign": fields["sign"]
     }
     parts = [f"{name}={as_signed(value)}" for name, value in sent.items()]
-    forms = [word for part in (f"image=@{picture}", *parts) for word in ("-F", part)]
-    return shlex.join(["curl", "-sS", *forms, url])
+    forms = [word for part in parts for word in ("--form-string", part)]
+    # By standard input, so that curl takes no mark in the file's name for its own.
+    return f"{shlex.join(['curl', '-sS', *forms, '-F', 'image=@-', url])} < {shlex.quote(picture)}"
 
 
 def _send(url: str, body: bytes) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
@@ -16,11 +18,22 @@ from app.web.docs import FIELDS, SECRET, example
 from config.settings import ROOT
 from tests.browser.conftest import RECEIPT, Reader
 from tests.picture_host import PictureHost
+from tests.process.conftest import Server
 from tests.servers import which
 from tests.signing import Caller
 
+DIGITS = ROOT / "samples" / "digits.png"
 VECTORS = ROOT / "clients" / "signing-vectors.json"
 Readers = Callable[..., Reader]
+
+
+NASTY = [
+    "a,b;type=text.png",
+    '  it\'s "quoted" back\\slash\\n .png',
+    "$(touch pwned) `touch pwned` $HOME *?[a]{b}~!#%s&|<>.png",
+    "-dash　小票.png",
+    "@two\nlines.png",
+]
 
 
 @pytest.mark.parametrize("from_url", [False, True])
@@ -56,6 +69,39 @@ def test_the_programs_run_as_they_are_shown(
 
     assert json.loads(run("sh", "-euc", curl))["result"].splitlines() == read
     assert run(sys.executable, "-c", python).splitlines() == read
+
+
+def test_programs_run_whatever_the_picture_is_called(
+    reader: Readers, alice: Caller, server: Server, tmp_path: Path
+) -> None:
+    """In the shell and in curl's -F, many characters have a meaning of their own."""
+    which("curl")
+    somebody = reader()
+    page = somebody.open(alice)
+    somebody.upload({"name": NASTY[0], "mimeType": "image/png", "buffer": DIGITS.read_bytes()})
+    read = somebody.text()
+    page.get_by_label("with my secret").check()
+    shown = page.locator("#code").inner_text()
+    page.get_by_role("tab", name="Request").click()
+    fields = json.loads(page.locator("#code").inner_text())
+    for name in NASTY:
+        curl, python = page.evaluate(
+            """async ([module, ...given]) => {
+                const {curl, python} = await import(module);
+                return [curl(...given), python(...given)];
+            }""",
+            [Assets.load().url("snippets.js"), f"{server.url}/ocr", fields, name, alice.secret],
+        )
+        assert (curl.strip() == shown.strip()) == (name == NASTY[0])
+        folder = tmp_path / str(NASTY.index(name))
+        folder.mkdir()
+        shutil.copyfile(DIGITS, folder / name)
+        for command in (["sh", "-euc", curl], [sys.executable, "-c", python]):
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            assert done.returncode == 0, (name, done.stderr)
+            text = json.loads(done.stdout)["result"] if "sh" in command else done.stdout
+            assert text.splitlines() == read, name
+        assert [file.name for file in folder.iterdir()] == [name]
 
 
 def test_the_exact_request_and_answer_are_shown_and_copied(

@@ -7,7 +7,10 @@ const quoted = (text) => `'${String(text).replaceAll("'", `'\\''`)}'`;
 /** Of a request's fields, those that a program writes down as they are. */
 const given = (fields) => Object.entries(fields).filter(([name]) => !MADE.includes(name));
 
-/** The curl and openssl that a shell has. name: of the picture's file; unused for one with a URL. */
+/**
+ * The curl and openssl that a shell has. name: of the picture's file; unused for one with a URL. The file goes by standard
+ * input, and values by --form-string: in an argument of -F, curl takes some of the marks that a name may have for its own.
+ */
 export function curl(url, fields, name, secret) {
   const sent = fields.picture_sha256 !== undefined;
   const variables = { timestamp: "$timestamp", nonce: "$nonce", ...(sent && { picture_sha256: "$sha256" }) };
@@ -18,11 +21,11 @@ export function curl(url, fields, name, secret) {
   const parts = [
     ...given(fields).map(([key, value]) => `--form-string ${key}=${quoted(value)}`),
     ...Object.entries(variables).map(([key, variable]) => `-F ${key}="${variable}"`),
-    '-F sign="$sign"', ...(sent ? ['-F image=@"$picture"'] : []),
+    '-F sign="$sign"', ...(sent ? ['-F image=@- < "$picture"'] : []),
   ];
   return [
     `secret=${quoted(secret)}`,
-    ...(sent ? [`picture=${quoted(name)}`, `sha256=$(openssl dgst -sha256 -r "$picture" | cut -d' ' -f1)`] : []),
+    ...(sent ? [`picture=${quoted(name)}`, `sha256=$(openssl dgst -sha256 -r < "$picture" | cut -d' ' -f1)`] : []),
     "timestamp=$(date +%s)",
     "nonce=$(openssl rand -hex 12)",
     `sign=$(printf '%s' "${message}" |\n    openssl dgst -sha256 -hmac "$secret" -r | cut -d' ' -f1)`,
