@@ -12,7 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw
 
+from ocr_client.command import _cell
+from samples.draw import font
 from tests.clients.conftest import LINES, RECEIPT, Command, env
 from tests.clients.scripted import Scripted
 from tests.process.conftest import Server, free_port
@@ -58,6 +61,43 @@ def test_csv_has_one_row_for_each_line(run: Run) -> None:
     assert [row["text"] for row in rows] == LINES
     assert {row["source"] for row in rows} == {str(RECEIPT)}
     assert all(row["y4"].isdecimal() and 0 < float(row["score"]) <= 1 for row in rows)
+
+
+def test_csv_holds_no_formula(
+    run: Run, command: Callable[[str], Command], service: Server, caller: Caller, tmp_path: Path
+) -> None:
+    """Neither by the text of a picture nor by its name; a plain number stays one."""
+    lines = ["=SUM(1+1)*cmd", "-5.00", "Total 7"]
+    sheet = Image.new("RGB", (700, 300), "white")
+    for at, line in enumerate(lines):
+        ImageDraw.Draw(sheet).text((40, 30 + 80 * at), line, "black", font(40))
+    name = "=1+1,x.png"
+    sheet.save(tmp_path / name)
+    words = [*command("python").read, name, "--format", "csv"]
+    variables = env(caller, f"{service.url}/ocr")
+    done = subprocess.run(words, env=variables, cwd=tmp_path, capture_output=True, text=True)
+    rows = list(csv.DictReader(done.stdout.splitlines()))
+    assert {row["source"] for row in rows} == {f"'{name}"}
+    assert [row["text"] for row in rows] == [f"'{lines[0]}", *lines[1:]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "=1+1", "+1+1", "-1+1", "@SUM(A1)", "＝1+1", "＋1+1", "－1+1", "＠SUM(A1)", "﹦1",
+        "\t=1", "\ttext", "\rtext", "\ntext", " =1+1", "\u3000=1+1", "\xa0@SUM(A1)", "\u200b=1", "\ufeff=1",
+        "\N{MINUS SIGN}1+1", "\x00=1", "-2*3", "-5.00 CNY", "+49 (30) 123", "--5", "-٥", "-5\n",
+    ],
+)  # fmt: skip
+def test_what_begins_as_a_formula_is_marked_as_a_text(text: str) -> None:
+    assert _cell(text) == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "-5.00", "+86", "-1,234.50", "+3%", "a=b", "1-2", "价格 -5", " 7", "'=1", "(-5)"]
+)
+def test_other_texts_stay_as_they_are(text: str) -> None:
+    assert _cell(text) == text
 
 
 def test_charset_digits_finds_digits_alone(run: Run) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import sys
+import unicodedata
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +24,10 @@ from ocr_client.terminal import escaped, output
 
 SOME_FAILED, ENDED_EARLY = 1, 3
 CSV_HEAD = ("source", "line", "text", "score", "x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
+
+NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*%?")
+BLANK = ("Zs", "Zl", "Zp", "Cc", "Cf")
+"""Categories of Unicode whose characters leave no mark: spaces, controls, formats."""
 
 EXIT_STATUS = """\b
 Exit status:
@@ -86,7 +92,8 @@ def main() -> None:
     "style",
     type=click.Choice(["text", "json", "csv"]),
     default="text",
-    help="json: one object a picture, failures too. csv: one row a line of text.",
+    help="json: one object a picture, failures too. csv: one row a line of text; an apostrophe before a text "
+    "keeps spreadsheets from taking it for a formula, but plain numbers such as -5.00 stay as they are.",
 )
 @click.option("--concurrency", type=click.IntRange(1, 64), default=CONCURRENCY, help="Pictures read at once.")
 @click.option(
@@ -175,10 +182,22 @@ def _csv(many: bool) -> Print:
     def show(outcome: Outcome) -> None:
         for number, line in enumerate(outcome.result.lines if outcome.result else (), start=1):
             corners = [coordinate for point in line.box or () for coordinate in point]
-            rows.writerow([_name(outcome), number, line.text, line.score, *corners])
+            rows.writerow([_cell(_name(outcome)), number, _cell(line.text), line.score, *corners])
         sys.stdout.flush()
 
     return show
+
+
+def _cell(text: str) -> str:
+    """A text that no spreadsheet calculates: an apostrophe marks it as a text where it begins like a formula.
+
+    Spreadsheets skip blanks, and some take full-width signs for plain ones. A number is what it was anyway.
+    """
+    start = next((char for char in text if unicodedata.category(char) not in BLANK), "")
+    formula = text[:1] in ("\t", "\r", "\n") or unicodedata.normalize("NFKC", start)[:1] in tuple(
+        "=+-@\N{MINUS SIGN}"
+    )
+    return f"'{text}" if formula and not NUMBER.fullmatch(text) else text
 
 
 STYLES: dict[str, Callable[[bool], Print]] = {"text": _text, "json": _json, "csv": _csv}
