@@ -15,7 +15,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     from flask import Flask
 
     from app import cli, web
-    from app.web import assets, console, docs, multipart, ocr, status, usage
+    from app.web import assets, console, docs, multipart, ocr, sign_in, status, usage
     from app.web.codec import RequestLimits
     from app.web.pages import Pages, load_words
     from app.wiring import build_services, new_request_id
@@ -47,6 +47,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(
         usage.blueprint(services.usage, clock=services.clock, max_days=settings.usage.max_report_days)
     )
+    app.register_blueprint(sign_in.blueprint(services.sign_in))
     app.register_blueprint(
         status.blueprint(
             ping_store=services.state.ping,

@@ -58,6 +58,16 @@ class Failures(Protocol):
         """One more."""
 
 
+class SignInCodes(Protocol):
+    """One-time codes that the operator hands out. Both methods raise DependencyUnavailable."""
+
+    def owner(self, code: str) -> str | None:
+        """The name of the user whose valid code this is; None for any other text. Writes nothing."""
+
+    def spend(self, code: str) -> bool:
+        """Whether this call is the one that spent the code: of any number at once, on all nodes, one is."""
+
+
 class UsageLog(Protocol):
     def finish(self, record: UsageRecord) -> None:
         """Close the record that admission began, and give back what a failure must not cost.

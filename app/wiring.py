@@ -25,7 +25,9 @@ from app.picture.host import DecodeHost
 from app.picture.picture import DecodeBudget, DecodeLimits
 from app.ports import Clock, Engine, Offload
 from app.service import OcrService, Reader, Watched
+from app.sign_in import SignInService
 from app.state.failures import FailureLimit
+from app.state.sign_in_codes import SignInCodes
 from app.state.sql import SqlStore
 from app.suspects import Suspects
 from app.usage import UsageService
@@ -61,6 +63,8 @@ class Services:
     failures: FailureLimit
     ocr: OcrService
     usage: UsageService
+    codes: SignInCodes
+    sign_in: SignInService
     reader: Callable[[], Reader]
     suspects: Suspects
     metrics: Metrics
@@ -168,7 +172,23 @@ def build_services(settings: Settings) -> Services:
         clock=clock,
         policy=policy,
     )
-    return Services(settings, clock, state, fetcher, offload, failures, ocr, usage, reader, suspects, metrics)
+    codes = SignInCodes(state.store.database, valid_s=settings.auth.sign_in_code_s, clock=clock)
+    sign_in = SignInService(codes, accounts=state.store, failures=failures)
+    return Services(
+        settings=settings,
+        clock=clock,
+        state=state,
+        fetcher=fetcher,
+        offload=offload,
+        failures=failures,
+        ocr=ocr,
+        usage=usage,
+        codes=codes,
+        sign_in=sign_in,
+        reader=reader,
+        suspects=suspects,
+        metrics=metrics,
+    )
 
 
 def build_reader(settings: Settings, clock: Clock, watched: Watched = nullcontext) -> Reader:

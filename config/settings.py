@@ -67,6 +67,9 @@ class AuthSettings(Group):
     failures_file: Path = Field(
         HOME / "var" / "failures", description="where they are counted; instances on one machine share it"
     )
+    sign_in_code_s: PositiveInt = Field(
+        600, description="seconds for which a link of `flask users link` signs in, once"
+    )
     proxies: Networks = Field(
         frozenset(),
         description="networks whose X-Forwarded-For, X-Forwarded-Proto and X-Request-ID are believed; "

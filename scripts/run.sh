@@ -45,9 +45,11 @@ echo
 
 cat <<END
 
-Still serving; Ctrl-C stops it. Open this address and read a picture of yours (it signs in as the user demo):
+Still serving; Ctrl-C stops it. Open this address and read a picture of yours (it signs in as the user demo, once):
 
   $("$bin/flask" users link demo)
+
+Another one:  $bin/flask users link demo --base http://$OCR_BIND
 
 Or from a shell:
 

@@ -17,7 +17,7 @@ from app.errors import DependencyUnavailable
 from app.escape import escaped
 from app.model import USERNAME, Period
 from app.state.original import OriginalTables, take_over
-from app.state.users import DuplicateUser, UnknownUser, UserSummary
+from app.state.users import DuplicateUser, UserSummary
 from app.wiring_state import build_patient
 
 UNLIMITED = "unlimited"
@@ -193,19 +193,17 @@ def rotate_secret(name: str) -> None:
 @click.option("--base", metavar="URL", help="Where the service's console is, if not at OCR_BIND.")
 @told
 def link(name: str, base: str | None) -> None:
-    """Print an address that opens the console signed in as NAME: as good as its secret.
+    """Print an address that opens the console signed in as NAME, once, within OCR_AUTH__SIGN_IN_CODE_S.
 
-    The secret is behind the #, which browsers do not send.
+    Browsers do not send what is behind the #; the page exchanges the code there for the secret.
     """
-    account = services().store.find(name)
-    if account is None:
-        raise UnknownUser(name)
     bind = services().settings.bind
     if base is None and bind.startswith("unix:"):
         raise click.UsageError("The service listens on a Unix socket: say where its console is with --base.")
     everywhere = re.compile(r"^(0\.0\.0\.0|\[::\])?:")  # listened on, but no address to open
     base = base or "http://" + everywhere.sub("127.0.0.1:", bind)
-    click.echo(f"{base.rstrip('/')}/#{urlencode({'user': name, 'secret': account.secrets[0]})}")
+    code = services().codes.issue(name)
+    click.echo(f"{base.rstrip('/')}/#{urlencode({'user': name, 'code': code})}")
 
 
 @contextmanager

@@ -105,6 +105,17 @@ nonces = Table(
     **_MYSQL,
 )
 
+sign_in_codes = Table(
+    "sign_in_codes",
+    metadata,
+    Column("code_sha256", _ascii(64), primary_key=True),
+    _of_user(),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("ix_sign_in_codes_user", "user_id"),
+    Index("ix_sign_in_codes_expiry", "expires_at"),  # to purge
+    **_MYSQL,
+)
+
 usage_records = Table(
     "usage_records",
     metadata,

@@ -16,7 +16,7 @@ from app.state.database import Database
 from app.state.held import Budget
 from app.state.quota import charged_since, counted, period_start
 from app.state.secrets import SecretBox, SecretUnreadable, new_secret
-from app.state.tables import user_secrets, users
+from app.state.tables import sign_in_codes, user_secrets, users
 
 Changed = Callable[[str, Budget | None], None]
 """Told of a user by name, and of the budget whose charged rows are to be counted anew, if any."""
@@ -165,6 +165,8 @@ class UserDirectory:
             newest = select(user_secrets).where(mine).order_by(user_secrets.c.id.desc()).limit(1)
             kept = connection.execute(newest).one()
             connection.execute(delete(user_secrets).where(mine))
+            # A link that has leaked must not give away the new secret.
+            connection.execute(delete(sign_in_codes).where(sign_in_codes.c.user_id == user_id))
             with suppress(SecretUnreadable):
                 self._add_secret(connection, user_id, self._box.decrypt(kept.secret), kept.created_at)
             secret = self._add_secret(connection, user_id, new_secret(), self._now_ms())

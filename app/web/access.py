@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal, TypeVar
 
-Callers = Literal["anyone", "signed", "operator"]
+Callers = Literal["anyone", "signed", "code", "operator"]
 View = TypeVar("View", bound=Callable[..., object])
 
 
 def callers(who: Callers) -> Callable[[View], View]:
-    """signed: the body's own signature is checked. operator: never proxied by Nginx."""
+    """signed: the body's own signature is checked. code: the body holds a one-time code.
+    operator: never proxied by Nginx.
+    """
 
     def mark(view: View) -> View:
         view.callers = who  # type: ignore[attr-defined]

@@ -19,7 +19,7 @@ from werkzeug.routing import Map
 from app.errors import ServiceError
 from app.model import RECOGNISED, Elapsed, PictureInfo, Quota
 from app.picture.url import MAX_URL_BYTES
-from app.web import usage
+from app.web import sign_in, usage
 from app.web.codec import MIN_NONCE, RequestBody, RequestLimits, encode_error
 
 Json = dict[str, Any]
@@ -224,6 +224,14 @@ def _operation(path: str, text: Text) -> Json:
             "parameters": usage.parameters(),
             "responses": {"200": _response(text.words["api_good"], usage.schema())}
             | errors_by_status(usage.ERRORS, text.tips),
+        }
+    if path == "/sign-in":
+        body, answer = _record(sign_in.SignInBody), _record(sign_in.SignedIn)
+        return operation | {
+            "description": text.words["api_sign_in"],
+            "requestBody": {"required": True, "content": {JSON: {"schema": body}}},
+            "responses": {"200": _response(text.words["api_good"], answer)}
+            | errors_by_status(sign_in.ERRORS, text.tips),
         }
     return operation | {"responses": _plain_responses(path, text.words)}
 

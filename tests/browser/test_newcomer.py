@@ -30,7 +30,7 @@ def said(server: Server) -> str:
 def link(server: Server) -> str | None:
     """What it printed last; None while it is still starting."""
     assert server.master.poll() is None, said(server)
-    found = re.search(rf"{server.url}/#user=demo&secret=\S+$", said(server), re.MULTILINE)
+    found = re.search(rf"{server.url}/#user=demo&code=\S+$", said(server), re.MULTILINE)
     return found and found[0]
 
 
@@ -57,10 +57,10 @@ def server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def test_a_newcomer_opens_the_link_and_reads_a_picture(reader: Callable[..., Reader], server: Server) -> None:
-    """The secret leaves the address bar at once and is never sent."""
+    """The code leaves the address bar at once, and is sent in one body alone; the secret is never sent."""
 
     printed = str(link(server))
-    secret = printed.partition("secret=")[2]
+    code = printed.partition("code=")[2]
     assert "\n".join(LINES) in said(server)
     somebody = reader()
     sent: list[str] = []
@@ -70,9 +70,13 @@ def test_a_newcomer_opens_the_link_and_reads_a_picture(reader: Callable[..., Rea
     expect(somebody.page.locator("#account-name")).to_have_text("demo")
     somebody.upload()
     assert somebody.text() == LINES
+    somebody.page.get_by_label("with my secret").check()
     assert len(sent) > 10
+    secret = somebody.page.locator("#code").inner_text().partition("'")[2].partition("'")[0]
+    assert len(secret) > 30
     assert not [request for request in sent if secret in request]
-    assert secret not in server.log("access.log")
+    assert [request.partition(" ")[0] for request in sent if code in request] == [f"{server.url}/sign-in"]
+    assert code not in server.log("access.log") and secret not in server.log("access.log")
     assert somebody.page.evaluate("[document.cookie, localStorage.length]") == ["", 0]
 
 

@@ -128,6 +128,22 @@ def test_a_nonce_counts_once_over_both(nodes: Gateway, mysql_server: MySqlServer
     assert rows(mysql_server, caller) == 6
 
 
+def test_a_sign_in_code_counts_once_over_both(nodes: Gateway) -> None:
+    caller = nodes.caller("visitor")
+    link = nodes.flask("users", "link", "visitor", "--base", "http://ocr.example")
+    fields = {"username": "visitor", "code": link.strip().partition("code=")[2]}
+
+    def sign_in(number: int) -> requests.Response:
+        node = nodes.instances[number % 2]
+        return requests.post(f"http://127.0.0.1:{node.port}/sign-in", json=fields, timeout=60)  # type: ignore[attr-defined]
+
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(sign_in, range(50)))
+    assert Counter(answer.status_code for answer in answers) == {200: 1, 401: 49}
+    [secret] = [answer.json()["secret"] for answer in answers if answer.ok]
+    assert secret == caller.secret
+
+
 def test_a_disabled_user_is_stopped_on_both_within_a_second(
     nodes: Gateway, mysql_server: MySqlServer
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import subprocess
 import time
@@ -85,9 +86,13 @@ def test_a_name_that_nobody_can_have_is_refused(flask: Flask, command: str) -> N
     assert "'bob ' does not match" in result.output
 
 
-def test_a_link_opens_the_console_signed_in(flask: Flask) -> None:
+def test_a_link_opens_the_console_signed_in(flask: Flask, private: Service) -> None:
     secret = flask("users", "add", "lina").output.split()[-1]
-    assert flask("users", "link", "lina").output == f"http://127.0.0.1:8081/#user=lina&secret={secret}\n"
+    here = flask("users", "link", "lina").output
+    assert re.fullmatch(r"http://127\.0\.0\.1:8081/#user=lina&code=[0-9a-f]{32}\n", here)
+    code = here.strip().partition("code=")[2]
+    answer = private.app.test_client().post("/sign-in", json={"username": "lina", "code": code})
+    assert answer.get_json()["secret"] == secret
     elsewhere = flask("users", "link", "lina", "--base", "https://ocr.example.com/").output
     assert elsewhere.startswith("https://ocr.example.com/#user=lina&")
     assert "There is no user eve" in flask("users", "link", "eve").output

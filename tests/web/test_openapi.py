@@ -143,7 +143,7 @@ def signed(case: Case, caller: Caller, nonces: list[str]) -> None:
         return
     if case.operation.path == "/usage":
         case.query = signed_query(dict(case.query or {}), caller)
-    if not isinstance(case.body, dict):
+    if case.operation.path != "/ocr" or not isinstance(case.body, dict):
         return
     fields = {name: int(v) if isinstance(v, float) else v for name, v in case.body.items()}
     fields |= {"username": caller.username, "timestamp": int(time.time()), "sign_method": "hmac-sha256"}

@@ -78,6 +78,7 @@ def test_every_route_says_who_may_call_it(service: Service) -> None:
     assert routes == {
         "/ocr": "signed",
         "/usage": "signed",
+        "/sign-in": "code",
         "/healthz": "anyone",
         "/readyz": "operator",
         "/": "anyone",

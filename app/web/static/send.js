@@ -36,9 +36,14 @@ async function signed({ user, secret }, given, send) {
   }
 }
 
-async function get(path, fields) {
-  const headers = { "Accept-Language": language() };
-  const answer = await fetch(`${path}?${new URLSearchParams(fields)}`, { headers }).catch(() => {
+/** The one-time code of a link for the user's secret: {username, code}. Not signed, since it is what brings the secret. */
+export const exchange = (fields) =>
+  answerOf("/sign-in", "/sign-in", { method: "POST", body: JSON.stringify(fields), headers: { "Content-Type": "application/json" } });
+
+const get = (path, fields) => answerOf(path, `${path}?${new URLSearchParams(fields)}`);
+
+async function answerOf(path, url, { headers, ...options } = {}) {
+  const answer = await fetch(url, { ...options, headers: { "Accept-Language": language(), ...headers } }).catch(() => {
     throw new Unanswered("not_reached");
   });
   const body = await answer.json().catch(() => {

@@ -145,7 +145,6 @@ function complain(text) {
   $("usage-problem").hidden = false;
 }
 
-startPage();
 const chosen = () => load({ of: $("whose-part").hidden ? null : $("whose").value });
 $("days").onchange = chosen;
 $("whose").onchange = chosen;
@@ -153,4 +152,4 @@ $("sign-in-here").onclick = askAccount;
 document.addEventListener("account", () => load({}));
 document.addEventListener("language", draw);
 window.addEventListener("resize", draw);
-load({});
+startPage();

@@ -1,0 +1,108 @@
+"""POST /sign-in: the page that `flask users link` opens exchanges its one-time code for the user's secret."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from flask import Blueprint, Request, Response, g, request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from app.errors import (
+    BodyTooLarge,
+    DependencyUnavailable,
+    MediaTypeUnsupported,
+    OcrFailed,
+    RateLimited,
+    RequestMalformed,
+    SignWrong,
+    UserDisabled,
+    UsernameMissing,
+)
+from app.model import USERNAME
+from app.observe import log
+from app.sign_in import SignInService
+from app.web.access import callers
+from app.web.body import read_body
+from app.web.codec import scan_json
+from app.web.errors import json_answer
+
+MAX_BODY_BYTES = 1024
+
+ERRORS = (
+    UsernameMissing,
+    SignWrong,
+    OcrFailed,
+    RequestMalformed,
+    UserDisabled,
+    RateLimited,
+    DependencyUnavailable,
+    BodyTooLarge,
+    MediaTypeUnsupported,
+)
+"""What may be answered instead."""
+
+
+class SignInBody(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    username: Annotated[str, Field(pattern=f"^{USERNAME}$")]
+    code: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """The answer."""
+
+    error: None
+    username: str
+    secret: str
+    request_id: str
+
+
+def blueprint(service: SignInService) -> Blueprint:
+    routes = Blueprint("sign_in", __name__)
+
+    @routes.post("/sign-in")
+    @callers("code")
+    def sign_in() -> Response:
+        _require_same_origin(request)
+        body = _body(request)
+        address = request.remote_addr or ""
+        account = service.handle(body.username, body.code, address=address)
+        known = {"request_id": g.request_id, "address": address, "username": account.username}
+        log.info("signed in by a link", extra={"fields": known})
+        return json_answer(asdict(SignedIn(None, account.username, account.secrets[0], g.request_id)))
+
+    @routes.after_request
+    def not_stored(answer: Response) -> Response:
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+
+    return routes
+
+
+def _require_same_origin(incoming: Request) -> None:
+    """No other site may sign a reader in. Programs that are no browsers send neither of the two headers.
+
+    Browsers leave Sec-Fetch-Site out on plain http, where Origin has to do.
+    """
+    origin = incoming.headers.get("Origin", "")
+    site = incoming.headers.get("Sec-Fetch-Site") or (
+        "same-origin" if not origin or urlsplit(origin).netloc == incoming.host else "cross-site"
+    )
+    if site != "same-origin":
+        raise RequestMalformed("from a page of another site", field="Origin")
+
+
+def _body(incoming: Request) -> SignInBody:
+    if (incoming.content_length or 0) > MAX_BODY_BYTES:
+        raise BodyTooLarge(f"{incoming.content_length} bytes")
+    if incoming.mimetype != "application/json":
+        raise MediaTypeUnsupported(incoming.mimetype)
+    try:
+        return SignInBody.model_validate(scan_json(read_body(incoming, MAX_BODY_BYTES)))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise RequestMalformed(problem["msg"], field=str(problem["loc"][0])[:64]) from error
