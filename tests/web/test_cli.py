@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sqlite3
 import subprocess
 import time
@@ -121,6 +122,18 @@ def test_the_curl_line_works_as_it_is_printed(flask: Flask) -> None:
     assert head.startswith("POST /ocr HTTP/1.1")
     assert "https://example.com/it's.png" in head
     assert "content-type: application/json" in head.lower()
+
+
+def test_the_curl_line_sends_a_file_of_any_name(flask: Flask, tmp_path: Path) -> None:
+    which("curl")
+    flask("users", "add", "dora")
+    picture = tmp_path / 'it\'s a,b;type=text "c" \\d.png'
+    shutil.copyfile(DIGITS, picture)
+    line = flask("sign", str(picture), "--user", "dora").stderr
+    with PictureHost({"/ocr": http(200, b"{}")}) as host:
+        pasted = line.replace("http://127.0.0.1:8081/ocr", host.url("/ocr"))
+        subprocess.run(["sh", "-c", pasted], check=True, capture_output=True)
+        assert host.heads[0].startswith(b"POST /ocr HTTP/1.1")
 
 
 def test_read_needs_no_service(flask: Flask) -> None:
