@@ -148,8 +148,8 @@ class Sibling(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def sibling(name: str, port: int, deploy: Path) -> Iterator[None]:
-    """The service itself, and its file in this `deploy`: the repository's with another port."""
-    text = (ROOT / "deploy" / "upstreams.d" / f"{name}.conf").read_text()
+    """The service itself, and its file in this `deploy`: the repository's example with another port."""
+    text = (ROOT / "deploy" / "upstreams.d" / f"{name}.conf.example").read_text()
     assert f"127.0.0.1:{port};" in text
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sibling) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -181,10 +181,8 @@ def assert_told_the_truth(answer: requests.Response, path: str, scheme: str) -> 
 
 
 @pytest.mark.parametrize(("name", "port"), [("slt", 8082), ("fc", 8083)])
-def test_a_sibling_service_is_one_file_and_a_reload(gateway: Gateway, name: str, port: int) -> None:
+def test_a_sibling_service_is_off_until_there_is_its_file(gateway: Gateway, name: str, port: int) -> None:
     deploy = gateway.prefix / "deploy"
-    (deploy / "upstreams.d" / f"{name}.conf").unlink()
-    gateway.reload()
     assert requests.get(f"{gateway.url}/{name}/hello", timeout=10).status_code == 404
     with kept_asking(gateway, f"beside-{name}", reloaded=True), sibling(name, port, deploy):
         gateway.reload()
