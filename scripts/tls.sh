@@ -2,7 +2,7 @@
 # HTTPS to try it with: a self-signed certificate in var/tls, and deploy/nginx/tls.conf put in force beside it.
 set -eu
 cd "$(dirname "$0")/.."
-PATH=$PATH:/usr/sbin:/sbin
+[ "$(id -u)" -ne 0 ] || exec scripts/stack.sh scripts/tls.sh "$@"  # Nginx has to read the key
 name=${1:-localhost}
 mkdir -p var/tls
 if [ -f var/tls/cert.pem ]; then

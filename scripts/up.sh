@@ -1,5 +1,6 @@
 #!/bin/sh
 # Start the whole service on this machine under supervisord: MariaDB, Redis, the mover, two instances, Nginx. `make down` stops it.
+# All of it runs as one user, whom scripts/stack.sh chooses.
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -16,14 +17,24 @@ if [ -n "$missing" ]; then
     echo "(Their own servers need not run: make up starts others, with their data in var/.)" >&2
     exit 1
 fi
-if supervisorctl -c $conf pid >/dev/null 2>&1; then
+[ "$(id -u)" -ne 0 ] || exec scripts/stack.sh scripts/up.sh
+me=$(id -un 2>/dev/null) || me=$(id -u)  # in a container a user may have no name
+if pid=$(supervisorctl -c $conf pid 2>/dev/null); then
+    if [ "$(stat -c %u "/proc/$pid")" -ne "$(id -u)" ]; then
+        echo "It runs as $(stat -c %U "/proc/$pid"), not as $me. First stop it:  make down" >&2
+        exit 1
+    fi
     echo "It is already running:"
     supervisorctl -c $conf status
     exit 0
 fi
 
+# Redis and the instances trust whoever opens their sockets, so each lies in a folder that only this user enters.
 umask 077
-mkdir -p var/redis
+if ! mkdir -p var/redis var/web1 var/web2 || ! chmod 0700 var var/web1 var/web2 || [ ! -w log ]; then
+    echo "The user $me needs var/ and log/; they belong to $(stat -c %U var) and $(stat -c %U log)." >&2
+    exit 1
+fi
 if [ ! -f var/stack.env ]; then
     echo "Choosing a password for the database; settings are in var/stack.env ..."
     password=$("$bin/python" -c 'import secrets; print(secrets.token_urlsafe(24))')
@@ -41,13 +52,22 @@ CREATE USER IF NOT EXISTS ocr@localhost IDENTIFIED BY '$password';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, REFERENCES ON ocr.* TO ocr@localhost;
 END
 fi
-STACK_USER=$(id -un)
+# The administrator of the database proves by the socket who it is, and has no password: root, or else the stack's user.
+admin=$me
+[ "$admin" != ocr ] || admin=root  # `ocr` is the service's own account there
 if [ ! -d var/mariadb ]; then
     echo "Making an empty database in var/mariadb ..."
-    mariadb-install-db --no-defaults --user="$STACK_USER" --datadir="$PWD/var/mariadb" --skip-test-db \
-        --auth-root-authentication-method=normal >log/mariadb.log 2>&1 || { tail -n 20 log/mariadb.log >&2; exit 1; }
+    mariadb-install-db --no-defaults --datadir="$PWD/var/mariadb" --skip-test-db --auth-root-authentication-method=socket \
+        --auth-root-socket-user="$admin" >log/mariadb.log 2>&1 || { tail -n 20 log/mariadb.log >&2; exit 1; }
 fi
-umask 022
+# At each start, since older releases made root accounts that asked for no password.
+cat - var/mariadb.sql >var/mariadb-init.sql <<END
+ALTER USER IF EXISTS root@localhost IDENTIFIED VIA unix_socket;
+CREATE USER IF NOT EXISTS '$admin'@localhost IDENTIFIED VIA unix_socket;
+GRANT ALL ON *.* TO '$admin'@localhost WITH GRANT OPTION;
+DELETE FROM mysql.global_priv WHERE User = '' OR (User = 'root' AND Host <> 'localhost');
+FLUSH PRIVILEGES;
+END
 
 # Two instances share the cores; each of their workers holds its own models.
 cores=$(nproc)
@@ -58,24 +78,13 @@ OCR_ENGINE__THREADS=${OCR_ENGINE__THREADS:-$each}
 METRICS_PORT_1=${METRICS_PORT_1:-9081}
 METRICS_PORT_2=${METRICS_PORT_2:-9082}
 STACK=$PWD/var
-# Who can connect to an instance is believed as Nginx is: none but its user may come to the sockets.
-mkdir -p var/web1 var/web2
-chmod 0710 var/web1 var/web2
 MARIADBD=$(command -v mariadbd)
-REDIS=$(command -v redis-server)
-NGINX=$(command -v nginx)
+REDIS_SERVER=$(command -v redis-server)
+NGINX_PROGRAM=$(command -v nginx)  # a variable NGINX means sockets to Nginx
 LOGROTATE=$(command -v logrotate)
 sed "s#/opt/ocr/#$PWD/#g" deploy/logrotate.conf >var/logrotate.conf
-# Started by root, Nginx's workers are `nobody`, unless that one cannot come into this folder.
-NGINX_USER=""
-if [ "$(id -u)" -eq 0 ] && ! setpriv --reuid=nobody --clear-groups test -r "$PWD/app"; then
-    echo "The user nobody cannot read $PWD, so Nginx works as root here."
-    NGINX_USER=" user root;"
-elif [ "$(id -u)" -eq 0 ]; then
-    chgrp nogroup var/web1 var/web2
-fi
 export WEB_CONCURRENCY OCR_ENGINE__CORES OCR_ENGINE__THREADS METRICS_PORT_1 METRICS_PORT_2
-export STACK STACK_USER MARIADBD REDIS NGINX NGINX_USER LOGROTATE
+export STACK MARIADBD REDIS_SERVER NGINX_PROGRAM LOGROTATE
 set -a
 . var/stack.env
 set +a
@@ -123,11 +132,13 @@ Serving on $address  (HTTPS: make tls)
 
   instances   var/web1/ocr.sock, var/web2/ocr.sock; logs in var/web1/log, var/web2/log
   metrics     http://127.0.0.1:$METRICS_PORT_1/metrics, http://127.0.0.1:$METRICS_PORT_2/metrics
-  database    var/mariadb.sock; data in var/mariadb, the password in var/stack.env
+  database    var/mariadb.sock; data in var/mariadb, the password in var/stack.env; $admin administers it
   Redis       var/redis.sock; data in var/redis. What it has, log/mover.log says, goes to the database
   Nginx       deploy/nginx.conf; logs in log/
 
-  $bin/flask --env-file var/stack.env users add NAME      add a user
-  supervisorctl -c $conf status        look at all parts; restart web1, then web2, after an upgrade
-  make down                                               stop everything, gracefully
+All of it runs as $me, and so does what scripts/stack.sh runs:
+
+  scripts/stack.sh flask users add NAME                              add a user
+  scripts/stack.sh supervisorctl -c $conf status   look at all parts; restart web1, then web2, after an upgrade
+  make down                                                          stop everything, gracefully
 END

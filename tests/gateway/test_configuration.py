@@ -105,7 +105,7 @@ def test_the_instances_of_a_machine_share_what_lies_in_var(file: str) -> None:
     "line",
     [
         "User=ocr",
-        "UMask=0[02]27",  # others would be believed at the sockets as Nginx is
+        "UMask=0077",  # others would be believed at the sockets as Nginx is
         "NoNewPrivileges=yes",
         "PrivateTmp=yes",
         r"MemoryMax=\d+G",

@@ -4,75 +4,32 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import shutil
 import signal
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
 
-from config.settings import ROOT
 from tests.gateway.conftest import await_true
+from tests.gateway.stack import Stack, as_nobody, make_checkout, open_socket
 from tests.gateway.test_faults import FORGED, assert_told_the_truth, sibling
-from tests.process.conftest import OURS, free_port
 from tests.process.test_serving import png
 from tests.servers import which
 from tests.signing import Caller
 
 
-@dataclass(frozen=True)
-class Stack:
-    root: Path
-    port: int
-    tls_port: int
-    env: dict[str, str]
-
-    def run(self, *command: str) -> str:
-        done = subprocess.run(
-            command, cwd=self.root, env=self.env, capture_output=True, text=True, timeout=200
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def flask(self, *arguments: str) -> str:
-        return self.run(".venv/bin/flask", "--env-file", "var/stack.env", *arguments)
-
-    def supervised(self) -> dict[str, int]:
-        """Process ids by program, of those that run."""
-        status = subprocess.run(["supervisorctl", "-c", "deploy/supervisord.conf", "status"],
-                                cwd=self.root, capture_output=True, text=True)  # fmt: skip
-        return {name: int(pid) for name, pid in re.findall(r"(\w+) +RUNNING +pid (\d+)", status.stdout)}
-
-
 @pytest.fixture(scope="module")
-def checkout(tmp_path_factory: pytest.TempPathFactory, models_dir: Path) -> Stack:
-    """The files of this checkout with other ports, and its virtual environment and models."""
+def checkout(models_dir: Path) -> Iterator[Stack]:
+    """In a folder that everybody may enter, unlike those of pytest: there var/ alone protects the sockets."""
     for program in ("nginx", "supervisord", "mariadbd", "redis-server", "openssl", "curl"):
         which(program)
-    root = tmp_path_factory.mktemp("stack")
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"],
-                            cwd=ROOT, capture_output=True, text=True, check=True)  # fmt: skip
-    for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and not (ROOT / name).is_symlink():
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, root / name)
-    (root / ".venv").symlink_to(Path(os.environ.get("VIRTUAL_ENV", ROOT / ".venv")).resolve())
-    (root / "models").symlink_to(models_dir)
-    port, tls_port = free_port(), free_port()
-    for file, old, new in (
-        ("deploy/nginx.conf", "listen 8080 ", f"listen 127.0.0.1:{port} "),
-        ("deploy/nginx/tls.conf", "listen 8443 ", f"listen 127.0.0.1:{tls_port} "),
-    ):
-        text = (root / file).read_text()
-        assert old in text
-        (root / file).write_text(text.replace(old, new))
-    outer = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    ports = {f"METRICS_PORT_{n}": str(free_port()) for n in (1, 2)}
-    return Stack(root, port, tls_port, outer | ports)
+    with tempfile.TemporaryDirectory(prefix="stack-") as folder:
+        Path(folder).chmod(0o755)
+        yield make_checkout(Path(folder) / "ocr", models_dir)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +47,9 @@ def stack(checkout: Stack) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def caller(stack: Stack) -> Caller:
     return Caller("alice", stack.flask("users", "add", "alice").split()[-1])
+
+
+AS_ROOT = os.getuid() == 0
 
 
 def post(stack: Stack, caller: Caller, n: int) -> requests.Response:
@@ -173,10 +133,55 @@ def test_secrets_are_for_the_owner_alone(stack: Stack) -> None:
         assert (stack.root / "var" / name).stat().st_mode & 0o077 == 0, name
 
 
-def test_nobody_but_nginx_comes_to_the_instances(stack: Stack) -> None:
-    """They would be believed about addresses and request ids."""
-    for name in ("web1", "web2"):
-        assert (stack.root / "var" / name).stat().st_mode & 0o027 == 0, name
+def test_nothing_of_it_runs_as_root(stack: Stack) -> None:
+    users = stack.users()
+    assert len(users) == 1
+    assert users == {(stack.root / "var").stat().st_uid}
+    assert 0 not in users
+    asked_for_root = stack.attempt("scripts/stack.sh", "id", "-u", STACK_USER="root")
+    assert asked_for_root.returncode != 0 if AS_ROOT else asked_for_root.stdout.strip() != "0"
+
+
+def test_nobody_else_opens_its_sockets(stack: Stack) -> None:
+    """Redis and the instances would believe them, and MariaDB's is open to all that come to it."""
+    found = stack.sockets()
+    names = {str(path.relative_to(stack.root / "var")) for path in found}
+    assert names == {"mariadb.sock", "redis.sock", "supervisor.sock", "web1/ocr.sock", "web2/ocr.sock"}
+    for path in found:
+        assert path.parent.stat().st_mode & 0o077 == 0, path
+        open_socket(path)
+        if AS_ROOT:  # others cannot become nobody
+            assert "PermissionError" in as_nobody(lambda at=path: open_socket(at)), path  # type: ignore[misc]
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can become nobody")
+def test_the_database_has_no_account_without_a_password(stack: Stack) -> None:
+    assert stack.refuses_strangers()
+
+
+def test_doctor_finds_nothing_wrong_and_then_each_fault(stack: Stack) -> None:
+    healthy = stack.flask("doctor")
+    assert "WRONG" not in healthy
+    mover, var = stack.supervised()["mover"], stack.root / "var"
+    os.kill(mover, signal.SIGSTOP)
+    try:
+        time.sleep(1.1)
+        faults = (
+            "chmod 755 var && OCR_STATE__CLAIM_AFTER_S=1 OCR_STATE__MIN_FREE_DISK_MB=999999999 flask doctor"
+        )
+        done = stack.attempt("scripts/stack.sh", "sh", "-c", faults)
+    finally:
+        os.kill(mover, signal.SIGCONT)
+        var.chmod(0o700)
+    assert done.returncode == 1
+    wrong = [line for line in done.stdout.splitlines() if line.startswith("WRONG")]
+    open_to_all = [
+        f"{var}/{name}.sock is open to its user and everybody" for name in ("mariadb", "redis", "supervisor")
+    ]
+    for line, fault in zip(
+        wrong, ["no mover runs", "OCR_STATE__MIN_FREE_DISK_MB", *open_to_all], strict=True
+    ):
+        assert fault in line
 
 
 def test_nginxs_log_is_json(stack: Stack, caller: Caller) -> None:
@@ -184,3 +189,33 @@ def test_nginxs_log_is_json(stack: Stack, caller: Caller) -> None:
     log = stack.root / "log" / "nginx-access.log"
     await_true(lambda: f'{given}"' in log.read_text(), 10)
     assert {"http", "seconds"} <= json.loads(log.read_text().splitlines()[-1]).keys()
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can hand a stack to another user")
+def test_a_stack_of_an_older_release_is_mended_in_a_folder_that_its_user_cannot_enter(
+    stack: Stack, caller: Caller
+) -> None:
+    """All of it belonged to root, whose account in the database had no password."""
+    stack.administer(
+        "CREATE USER ''@localhost",
+        "CREATE USER root@127.0.0.1 IDENTIFIED VIA mysql_native_password USING ''",
+        "ALTER USER root@localhost IDENTIFIED VIA mysql_native_password USING ''",
+    )
+    assert not stack.refuses_strangers()
+    stack.run("scripts/down.sh")
+    stack.run("chown", "-R", "root:root", "var", "log")
+    (stack.root / "var" / "mariadb-init.sql").unlink()
+    (stack.root / "var").chmod(0o755)
+    (stack.root / "deploy" / ".env").write_text("DB_PASSWORD=secret")
+    stack.run("chmod", "-R", "go=", "app", "config", "deploy", "scripts", "gunicorn.py")  # as by umask 077
+    stack.root.parent.chmod(0o700)
+
+    stack.run("scripts/up.sh")
+    assert post(stack, caller, 6).json()["result"] == png(6)[1]
+    assert 0 not in stack.users()
+    assert stack.refuses_strangers()
+    assert (stack.root / "var").stat().st_mode & 0o077 == 0
+    assert stack.root.parent.stat().st_mode & 0o077 == 0
+    assert (stack.root / "deploy" / ".env").stat().st_mode & 0o077 == 0
+    owners = {path.lstat().st_uid for path in (stack.root / "var").rglob("*")}
+    assert owners == stack.users()

@@ -1,0 +1,132 @@
+#!/bin/sh
+# Run a command as the user of the stack that `make up` starts, with its settings:  scripts/stack.sh flask users list
+#
+# Nothing of the stack runs as root. For root the command runs as the system account STACK_USER (`ocr`, made if it is
+# missing), which owns var/ and log/ and can read the code. For everybody else it runs as the user who asks.
+set -eu
+cd "$(dirname "$0")/.."
+
+own_state() {
+    if ! id -u "$user" >/dev/null 2>&1; then
+        useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
+        echo "Made the system account $user, as which the stack runs (STACK_USER names another)." >&2
+    fi
+    if [ "$(id -u "$user")" -eq 0 ]; then
+        echo "STACK_USER=$user is root: name an ordinary account." >&2
+        exit 1
+    fi
+    chown -R -H "$user:" var log  # follows no link that this account may have put into them
+    chmod 0700 var
+}
+
+# What root made under a strict umask, its group may read: the code and .env, but nothing else that lies here.
+share_code() {
+    for part in . .env .flaskenv gunicorn.py run_ocr_flask.py app config deploy samples scripts models .venv; do
+        [ -e "$part" ] || continue
+        [ "$part" != . ] && depth="" || depth="-maxdepth 0"
+        # shellcheck disable=SC2086  # two words or none
+        find "$part" $depth ! -path deploy/.env ! -type l \( ! -perm -004 -o -type d ! -perm -005 \) \
+            -exec chgrp "$(id -g "$user")" {} + -exec chmod g+rX {} +
+    done
+}
+
+# The folders that a server needs, one a line: this one, those that its links lead to, and Python's own.
+needed() {
+    printf '%s\n' "$PWD"
+    for link in .venv models var log; do
+        [ ! -e "$link" ] || readlink -f "$link"
+    done
+    link=.venv/bin/python
+    [ -x $link ] || return 0
+    $link -I -c 'import os, sys; print(sys.base_prefix, os.path.realpath(sys.base_prefix), sep="\n")'
+    while [ -L "$link" ]; do  # each hop on the way to the interpreter
+        target=$(readlink "$link")
+        case $target in
+            /*) link=$target; dirname "$(dirname "$link")" ;;
+            *) link=$(dirname "$link")/$target ;;
+        esac
+    done
+}
+
+as_user() {
+    setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups --no-new-privs -- "$@"
+}
+
+can_read() {
+    as_user test -r "$1" -a -x "$1"
+}
+
+unreachable() {
+    for folder in $folders; do
+        can_read "$folder" || { echo "$folder"; break; }
+    done
+}
+
+# The highest folder on the way to $1 that the user cannot enter.
+closed_above() {
+    case $1 in
+        /) return ;;
+        *) above=$(closed_above "$(dirname "$1")") ;;
+    esac
+    if [ -n "$above" ]; then
+        echo "$above"
+    elif ! as_user test -x "$1"; then
+        echo "$1"
+    fi
+}
+
+# In a mount namespace of our own, a closed folder such as /root is covered by an empty one that holds, at their own
+# paths, only the folders that the servers need. Nothing is copied, and outside nothing changes.
+uncover() {
+    while closed=$(unreachable) && [ -n "$closed" ]; do
+        above=$(closed_above "$closed")
+        [ -n "$above" ] && [ "$above" != "$closed" ] || break  # its own mode is what closes it
+        stage=$(mktemp -d /tmp/stack.XXXXXX)
+        mount -t tmpfs -o mode=0755,size=1m stack "$stage"
+        for folder in $folders; do
+            inside=${folder#"$above"/}
+            if [ "$inside" != "$folder" ]; then
+                (umask 022 && mkdir -p "$stage/$inside")
+                mount --rbind "$folder" "$stage/$inside"
+            fi
+        done
+        mount --move "$stage" "$above"
+        rmdir "$stage"
+        cd "$PWD"
+    done
+}
+
+if [ "$(id -u)" -eq 0 ]; then
+    user=${STACK_USER:-ocr}
+    if [ -z "${STACK_UNCOVERED:-}" ]; then
+        own_state
+        share_code
+    fi
+    folders=$(needed | sort -u)
+    IFS='
+'
+    if [ -n "${STACK_UNCOVERED:-}" ]; then
+        uncover
+    elif [ -n "$(unreachable)" ] && unshare --mount true 2>/dev/null; then
+        STACK_UNCOVERED=yes exec unshare --mount --propagation slave "$PWD/scripts/stack.sh" "$@"
+    fi
+    closed=$(unreachable)
+    if [ -n "$closed" ]; then
+        above=$(closed_above "$closed")
+        echo "The user $user cannot read ${above:-$closed}, and no server runs as root instead." >&2
+        echo "Move the checkout to a folder that everybody may enter, such as /opt, or open that one." >&2
+        exit 1
+    fi
+    unset STACK_UNCOVERED TMPDIR
+    export HOME="$PWD/var" USER="$user" LOGNAME="$user"
+    exec setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups --no-new-privs -- "$PWD/scripts/stack.sh" "$@"
+fi
+
+PATH=$PWD/.venv/bin:$PATH:/usr/sbin:/sbin
+umask 077
+if [ -f var/stack.env ]; then
+    set -a
+    . var/stack.env
+    set +a
+fi
+exec "$@"
