@@ -207,6 +207,9 @@ class StateSettings(Group):
     claim_after_s: PositiveFloat = Field(
         30, description="seconds after which the records of a silent mover are taken over"
     )
+    min_free_disk_mb: NonNegativeInt = Field(
+        500, description="megabytes of free disk for logs, state and spool that `flask doctor` asks for"
+    )
 
     @property
     def database_folder(self) -> Path | None:

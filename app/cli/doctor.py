@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.cli.sockets import listener_is_root, may_open, trusts_the_network, unix_sockets
+from app.disk import Disks
 from app.errors import ServiceError
-from app.state.redis_health import findings
+from app.state.redis_health import findings, mover_finding
 from app.state.redis_link import RedisLink
 from app.state.spool import Spool
 from app.wiring import Services
+from app.wiring_state import MB
 from config.settings import unknown_variables
 
 
@@ -33,12 +36,18 @@ def checks(services: Services) -> Iterator[Check]:
     )
     yield _attempt(f"the database answers ({services.store.shown})", services.store.ping)
     if services.state.redis is not None:
-        yield from _redis(services.state.redis.link)
+        yield from _redis(services.state.redis.link, settings.state.claim_after_s)
         yield from _spool(services.state.redis.spool, settings.state.spool_dir)
     yield _key_is_private(settings.state.key_file)
     yield _attempt(f"downloads from our own {settings.bind} are refused", services.check_guard)
     for folder in (Path(settings.log.file).parent, settings.state.key_file.parent):
         yield Check(os.access(folder, os.W_OK), f"{folder} is a folder we can write to")
+    yield from _disk(services.disks, settings.state.min_free_disk_mb)
+    if trusts_the_network(settings.state.redis_url):
+        says = "Redis is given no password: it must trust everybody who reaches its port"
+        yield Check(True, says, note=True)
+    for path in sorted(unix_sockets(settings)):
+        yield from _socket(path, settings.state.key_file)
     yield from _limits(services)
     yield from _security(services)
     unknown = ", ".join(unknown_variables(os.environ))
@@ -56,9 +65,9 @@ def _attempt(says: str, action: Callable[[], str | None]) -> Check:
     return Check(True, f"{says} {found}" if found else says)
 
 
-def _redis(link: RedisLink) -> Iterator[Check]:
+def _redis(link: RedisLink, silent_after_s: float) -> Iterator[Check]:
     try:
-        for good, says in findings(link):
+        for good, says in (*findings(link), mover_finding(link, silent_after_s)):
             yield Check(good, says)
     except ServiceError as error:
         yield Check(False, f"Redis answers: {error.detail}")
@@ -72,6 +81,28 @@ def _spool(spool: Spool, folder: Path) -> Iterator[Check]:
     yield Check(
         not bad, f"{bad} files in {folder} were no records (*.bad)" if bad else "the spool has no bad file"
     )
+
+
+def _disk(disks: Disks, wanted_mb: int) -> Iterator[Check]:
+    for folder, free in disks.free_bytes().items():
+        says = f"{folder} has {free // MB} MB of disk left (OCR_STATE__MIN_FREE_DISK_MB asks for {wanted_mb})"
+        yield Check(free >= wanted_mb * MB, says)
+
+
+def _socket(path: Path, key_file: Path) -> Iterator[Check]:
+    """Redis and the instances trust whoever opens their sockets."""
+    if not path.parent.is_dir():
+        yield Check(False, f"{path} is missing, and so is its folder")
+        return
+    who = may_open(path)
+    closed = who == "nobody else"
+    # Debian's /run/mysqld and /run/redis are open; their servers have passwords to tell who may do what.
+    theirs = key_file.exists() and path.parent.stat().st_uid not in (0, key_file.stat().st_uid)
+    remedy = "its server must ask for a password" if theirs else f"chmod 700 {path.parent}"
+    says = f"{path} is open to its user and {who}"
+    yield Check(closed or theirs, says if closed else f"{says}: {remedy}", note=not closed)
+    if listener_is_root(path):
+        yield Check(False, f"the server behind {path} runs as root: give it an account of its own")
 
 
 def _key_is_private(key_file: Path) -> Check:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from app.errors import DependencyUnavailable
 from app.ports import Clock
-from app.state.held import DEAD, OPEN, STREAM
-from app.state.redis_link import RedisLink
+from app.state.held import DEAD, GROUP, OPEN, STREAM
+from app.state.redis_link import RedisLink, RedisUnavailable
 from app.state.spool import Spool
 
 OLDEST_VERSION = (7, 0)
@@ -38,6 +38,35 @@ def findings(link: RedisLink) -> Iterator[tuple[bool, str]]:
     yield aof, "Redis keeps an append-only file (appendonly yes): without, a restart forgets used nonces"
     policy = info["maxmemory_policy"]
     yield policy == "noeviction", f"Redis evicts nothing (maxmemory-policy noeviction; it is {policy})"
+
+
+def mover_finding(link: RedisLink, silent_after_s: float) -> tuple[bool, str]:
+    """Whether a mover has asked for records lately. Raises DependencyUnavailable.
+
+    A mover asks several times a second, or about every ten seconds while the database is away. One that is
+    stopped removes its name from the list; one that is killed falls silent.
+    """
+    silent_s = _silent_s(link)
+    if not silent_s:
+        return False, "no mover runs: `flask usage flush` (ocr-mover) moves the records from Redis"
+    name, shortest_s = min(silent_s.items(), key=lambda mover: mover[1])
+    if shortest_s > silent_after_s:
+        return False, f"no mover runs: {name}, the last one, has been silent for {shortest_s:.0f} s"
+    return True, f"a mover runs ({name} asked for records {shortest_s:.1f} s ago)"
+
+
+def _silent_s(link: RedisLink) -> dict[str, float]:
+    """Seconds since each mover asked for records, by its name."""
+    if not link.ask("EXISTS", STREAM):
+        return {}
+    try:
+        consumers = link.ask("XINFO", "CONSUMERS", STREAM, GROUP)
+    except RedisUnavailable as error:
+        if error.code == "NOGROUP":
+            return {}
+        raise
+    listed = [dict(zip(fields[::2], fields[1::2], strict=True)) for fields in consumers]
+    return {mover["name"]: mover["idle"] / 1000 for mover in listed}
 
 
 def _info(link: RedisLink, section: str) -> dict[str, str]:

@@ -166,10 +166,10 @@ def test_doctor_finds_nothing_wrong_and_then_each_fault(stack: Stack) -> None:
     os.kill(mover, signal.SIGSTOP)
     try:
         time.sleep(1.1)
-        faults = (
+        command = (
             "chmod 755 var && OCR_STATE__CLAIM_AFTER_S=1 OCR_STATE__MIN_FREE_DISK_MB=999999999 flask doctor"
         )
-        done = stack.attempt("scripts/stack.sh", "sh", "-c", faults)
+        done = stack.attempt("scripts/stack.sh", "sh", "-c", command)
     finally:
         os.kill(mover, signal.SIGCONT)
         var.chmod(0o700)
@@ -178,10 +178,9 @@ def test_doctor_finds_nothing_wrong_and_then_each_fault(stack: Stack) -> None:
     open_to_all = [
         f"{var}/{name}.sock is open to its user and everybody" for name in ("mariadb", "redis", "supervisor")
     ]
-    for line, fault in zip(
-        wrong, ["no mover runs", "OCR_STATE__MIN_FREE_DISK_MB", *open_to_all], strict=True
-    ):
-        assert fault in line
+    faults = ["no mover runs", "OCR_STATE__MIN_FREE_DISK_MB", *open_to_all]
+    assert all(any(fault in line for line in wrong) for fault in faults)
+    assert all(any(fault in line for fault in faults) for line in wrong)
 
 
 def test_nginxs_log_is_json(stack: Stack, caller: Caller) -> None:
