@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The Flask application; nothing is connected or loaded before `app.extensions["ocr"].start()`."""
+    from dataclasses import replace
+    from functools import partial
+
     from flask import Flask
 
     from app import cli, web
@@ -39,7 +42,6 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_FORM_MEMORY_SIZE"] = settings.limits.max_body_bytes
     app.config["MAX_FORM_PARTS"] = 32
     app.request_class = multipart.OcrHttpRequest
-    app.extensions["ocr"] = services
     web.init_app(app, new_request_id=new_request_id, tips=tips, proxies=settings.auth.proxies)
     app.register_blueprint(
         ocr.blueprint(services.ocr, clock=services.clock, limits=limits, metrics=services.metrics, tips=tips)
@@ -63,4 +65,5 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(console.blueprint(pages))
     app.register_blueprint(docs.blueprint(pages, limits))
     cli.init_app(app)
+    app.extensions["ocr"] = replace(services, build_pages=partial(web.build_pages, app))
     return app

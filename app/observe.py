@@ -19,6 +19,7 @@ from app.model import OcrAnswer
 log = logging.getLogger("ocr")
 
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5)
 
 
 class JsonLines(logging.Formatter):
@@ -100,6 +101,16 @@ class Metrics:
             multiprocess_mode="livesum",
             registry=registry,
         )
+
+        self._loop_delay = Histogram(
+            "ocr_loop_delay_seconds",
+            "How late a worker's loop was for a task that was due.",
+            buckets=DELAY_BUCKETS,
+            registry=registry,
+        )
+
+    def loop_delayed(self, seconds: float) -> None:
+        self._loop_delay.observe(seconds)
 
     def queued(self, length: int) -> None:
         """How many requests this worker has admitted and not yet done with."""

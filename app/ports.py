@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
-from app.model import Account, OcrRequest, Page, Quota, Reading, ReadOptions, UsageRecord, never
+from app.model import (
+    Account,
+    OcrRequest,
+    Page,
+    Quota,
+    Reading,
+    ReadOptions,
+    UsageRecord,
+    UsageReport,
+    UserQuota,
+    UserUsage,
+    never,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     Image = NDArray[np.uint8]
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -74,6 +89,28 @@ class UsageLog(Protocol):
 
         Idempotent by request_id: only the first call counts. Raises DependencyUnavailable.
         """
+
+
+class Reports(Protocol):
+    """Every method raises DependencyUnavailable. first, last: days of UTC, both included."""
+
+    def report(self, user_id: int | None, first: date, last: date) -> UsageReport:
+        """Of one user or of everybody (None)."""
+
+    def usage_of_all(self, first: date, last: date) -> tuple[UserUsage, ...]:
+        """Of every user, who has read most first."""
+
+    def quota(self, username: str) -> UserQuota: ...
+
+    def is_admin(self, username: str) -> bool:
+        """Whether the user may see the usage of all."""
+
+
+class Background(Protocol):
+    """Work that is too long for the loop of a worker."""
+
+    def run(self, job: Callable[[], T]) -> T:
+        """What the job returns or raises, once it had its turn; the loop goes on meanwhile."""
 
 
 class Fetcher(Protocol):

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from app.authenticate import SignaturePolicy
+from app.background import watch_loop
 from app.disk import Disks
 from app.errors import DependencyUnavailable
 from app.exposition import Exposition
@@ -30,14 +31,13 @@ from app.state.failures import FailureLimit
 from app.state.sign_in_codes import SignInCodes
 from app.state.sql import SqlStore
 from app.suspects import Suspects
-from app.usage import UsageService
-from app.wiring_state import MB, StateParts, build_disks, build_state, longest_request_s
+from app.usage import ReportLimit, UsageService
+from app.wiring_state import MB, StateParts, build_disks, build_reports, build_state, longest_request_s
 from config.settings import EngineSettings, LimitSettings, Settings
 
 # samples.draw.numbered(2468), and its text.
 SELF_TEST = Path(__file__).parent / "ocr" / "self_test.png"
 SELF_TEST_TEXT = "T-7866"
-
 
 STORE_TRIES = 30
 """How often, a second apart, a starting worker looks for the database before it gives up."""
@@ -68,6 +68,7 @@ class Services:
     reader: Callable[[], Reader]
     suspects: Suspects
     metrics: Metrics
+    build_pages: Callable[[], None] = lambda: None
 
     @property
     def store(self) -> SqlStore:
@@ -85,7 +86,10 @@ class Services:
         self.check_guard()
         map_large_blocks()
         self.disks.now_or_later(self._watch_for_crashes, log)
+        self.build_pages()
         self.offload.start()
+        if under_gevent():
+            watch_loop(self.metrics.loop_delayed)
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             counters = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
             bind = self.settings.metrics.bind
@@ -135,7 +139,7 @@ def build_services(settings: Settings) -> Services:
     configure_logging(settings.log.file, settings.log.level, settings.log.max_mb * MB)
     clock = SystemClock()
     metrics = Metrics()
-    state = build_state(settings, clock, failed=metrics.store_failed)
+    state = build_state(settings, clock, failed=metrics.store_failed, under_gevent=under_gevent())
     fetcher = GuardedFetcher(
         **settings.fetch.model_dump(), max_picture_bytes=settings.limits.max_picture_bytes, clock=clock
     )
@@ -165,10 +169,8 @@ def build_services(settings: Settings) -> Services:
         accounts=state.accounts,
         failures=failures,
         nonces=state.store,
-        report=state.store.report,
-        quota=state.store.users.quota,
-        is_admin=state.store.users.is_admin,
-        usage_of_all=state.store.usage_of_all,
+        reports=build_reports(state.store, under_gevent=under_gevent(), failed=metrics.store_failed),
+        limit=ReportLimit(settings.usage.reports_at_once),
         clock=clock,
         policy=policy,
     )

@@ -8,12 +8,17 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
+from app.background import Greenlets, NativeThreads
 from app.disk import Disks
 from app.errors import DependencyUnavailable
-from app.ports import Accounts, Admission, Clock, UsageLog
+from app.model import UsageReport, UserQuota, UserUsage
+from app.ports import Accounts, Admission, Background, Clock, Reports, UsageLog
+from app.state.blocking import Run, at_once
 from app.state.cached_accounts import CachedAccounts, forget
 from app.state.database import Database
 from app.state.flush import Mover
@@ -26,6 +31,11 @@ from app.state.sql import SqlStore
 from config.settings import Settings, StateSettings
 
 MB = 1_000_000
+
+T = TypeVar("T")
+
+REPORTS_IN_TURN = 2
+"""How many reports a worker works on at a time; more wait for their turn. On MySQL each has a connection."""
 
 MOVER_TIMEOUT_MS = 2000
 """How long Redis may take to answer the mover, for whom no caller waits."""
@@ -78,11 +88,18 @@ class StateParts:
         return backlog(self.redis.link, self.redis.spool, self.clock) if self.redis else {}
 
 
-def build_state(settings: Settings, clock: Clock, *, failed: Callable[[str], None]) -> StateParts:
-    """failed: told of each fault, of `redis` or of `database`."""
+def build_state(
+    settings: Settings, clock: Clock, *, failed: Callable[[str], None], under_gevent: bool = False
+) -> StateParts:
+    """failed: told of each fault, of `redis` or of `database`. under_gevent: there is a loop to keep free."""
     link = _build_link(settings.state, clock, partial(failed, "redis"), settings.state.redis_timeout_ms)
+    disk = NativeThreads(1).run if under_gevent else at_once
     store = SqlStore(
-        build_database(settings.state, failed=partial(failed, "database")),
+        build_database(
+            settings.state,
+            failed=partial(failed, "database"),
+            run_commit=disk,
+        ),
         key_file=settings.state.key_file,
         rate_per_minute=settings.auth.rate_per_minute,
         rate_burst=settings.auth.rate_burst,
@@ -91,7 +108,45 @@ def build_state(settings: Settings, clock: Clock, *, failed: Callable[[str], Non
         clock=clock,
         changed=partial(forget, link) if link else lambda username, budget: None,
     )
-    return StateParts(store, _build_redis(settings, link, store, clock) if link else None, clock)
+    return StateParts(store, _build_redis(settings, link, store, clock, disk) if link else None, clock)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportsInBackground:
+    """What the reports say, each in the background; failed: told of each fault of the database."""
+
+    reports: Reports
+    background: Background
+    failed: Callable[[], None]
+
+    def report(self, user_id: int | None, first: date, last: date) -> UsageReport:
+        return self._run(partial(self.reports.report, user_id, first, last))
+
+    def usage_of_all(self, first: date, last: date) -> tuple[UserUsage, ...]:
+        return self._run(partial(self.reports.usage_of_all, first, last))
+
+    def quota(self, username: str) -> UserQuota:
+        return self._run(partial(self.reports.quota, username))
+
+    def is_admin(self, username: str) -> bool:
+        return self._run(partial(self.reports.is_admin, username))
+
+    def _run(self, job: Callable[[], T]) -> T:
+        try:
+            return self.background.run(job)
+        except DependencyUnavailable:
+            self.failed()
+            raise
+
+
+def build_reports(store: SqlStore, *, under_gevent: bool, failed: Callable[[str], None]) -> Reports:
+    """SQLite works within the calling thread, MySQL at the other end of a socket that gevent watches."""
+    if not store.database.embedded:
+        return ReportsInBackground(store.reports, Greenlets(REPORTS_IN_TURN), lambda: None)
+    if not under_gevent:
+        return store.reports
+    threads = NativeThreads(REPORTS_IN_TURN)
+    return ReportsInBackground(store.reports_in_threads(), threads, partial(failed, "database"))
 
 
 def build_patient(url: str) -> Database:
@@ -99,13 +154,16 @@ def build_patient(url: str) -> Database:
     return build_database(StateSettings(database_url=url)).patient()
 
 
-def build_database(settings: StateSettings, failed: Callable[[], None] = lambda: None) -> Database:
+def build_database(
+    settings: StateSettings, failed: Callable[[], None] = lambda: None, run_commit: Run = at_once
+) -> Database:
     return Database(
         settings.database_url,
         busy_timeout_ms=settings.busy_timeout_ms,
         mysql_timeout_s=settings.mysql_timeout_s,
         mysql_connections=settings.mysql_connections,
         failed=failed,
+        run_commit=run_commit,
     )
 
 
@@ -152,8 +210,10 @@ def build_disks(settings: Settings) -> Disks:
     return Disks(tuple(different), settings.log.min_free_mb * MB)
 
 
-def _build_redis(settings: Settings, link: RedisLink, store: SqlStore, clock: Clock) -> RedisParts:
-    spool = Spool(settings.state.spool_dir)
+def _build_redis(
+    settings: Settings, link: RedisLink, store: SqlStore, clock: Clock, disk: Run = at_once
+) -> RedisParts:
+    spool = Spool(settings.state.spool_dir, disk)
     state = RedisState(
         link,
         sql=store,

@@ -232,6 +232,9 @@ class UsageSettings(Group):
         0, description="days that `flask usage purge` keeps records; 0 is for ever"
     )
     max_report_days: PositiveInt = Field(92, description="days that one `GET /usage` may cover")
+    reports_at_once: PositiveInt = Field(
+        16, description="`GET /usage` under way in a worker, one for each user; further ones get code 17"
+    )
 
 
 class LogSettings(Group):

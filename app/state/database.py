@@ -20,6 +20,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app.errors import DependencyUnavailable
 from app.state import mysql, sqlite
+from app.state.blocking import Run, at_once
 
 PATIENT_TIMEOUT_S = 3600
 """How long one statement of an operator's command may take on MySQL."""
@@ -37,6 +38,7 @@ class Database:
     busy_timeout_ms: how long to wait for another writer, and for a free connection.
     mysql_timeout_s: how long MySQL may take to be connected, and then to answer.
     mysql_connections: how many a process holds at most. failed: told of each fault, for the metrics.
+    in_threads, run_commit: as sqlite.engine has them.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class Database:
         mysql_timeout_s: float,
         mysql_connections: int,
         failed: Callable[[], None] = lambda: None,
+        in_threads: bool = False,
+        run_commit: Run = at_once,
     ) -> None:
         parsed = _parsed(url)
         self._url = url
@@ -55,7 +59,9 @@ class Database:
         self.shown = parsed.set(query={}).render_as_string(hide_password=True)
         self.embedded = parsed.get_backend_name() == "sqlite"
         if self.embedded:
-            self._engine = sqlite.engine(parsed, busy_timeout_ms=busy_timeout_ms)
+            self._engine = sqlite.engine(
+                parsed, busy_timeout_ms=busy_timeout_ms, in_threads=in_threads, run_commit=run_commit
+            )
         else:
             self._engine = mysql.engine(
                 parsed,
@@ -72,6 +78,18 @@ class Database:
             busy_timeout_ms=self._busy_timeout_ms,
             mysql_timeout_s=PATIENT_TIMEOUT_S,
             mysql_connections=1,
+        )
+
+    def for_threads(self) -> Database:
+        """The same file for native threads beside gevent's loop. Each use opens it and waits within SQLite:
+        the pool's locks and pauses are gevent's. Only where it is embedded. The caller counts its faults.
+        """
+        return Database(
+            self._url,
+            busy_timeout_ms=self._busy_timeout_ms,
+            mysql_timeout_s=0,
+            mysql_connections=0,
+            in_threads=True,
         )
 
     @contextmanager

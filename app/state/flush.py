@@ -148,8 +148,9 @@ class Mover:
         good = [(entry, entry.held) for entry in entries if entry.held is not None]
         bad = [(entry, entry.why) for entry in entries if entry.held is None]
         if good:
+            rows, now_ms = [held.row for _, held in good], int(self._clock.now() * 1000)
             with self._sql.database.write() as connection:
-                stored = records.store(connection, [held.row for _, held in good])
+                stored = records.store(connection, rows, now_ms=now_ms)
             _say("records committed", records=len(good) - len(stored.refused))
             for place, (entry, held) in enumerate(good):
                 if place in stored.refused:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError, IntegrityError, StatementError
 from app.model import RECOGNISED, USERNAME, KeepText, UsageRecord
 from app.state.quota import counted
 from app.state.tables import usage_records, users
+from app.state.usage_days import Ended, LateRecords
 
 Count = Annotated[int, Field(ge=0, lt=2**31)]
 Moment = Annotated[int, Field(ge=0, lt=2**63)]
@@ -91,6 +92,9 @@ def columns(record: UsageRecord, *, keep_text: KeepText) -> dict[str, Any]:
     }
 
 
+_LOOKED_AT = ("request_id", "finished_at", "charged", *Ended._fields)
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """refused: rows that cannot be stored, now or ever, by their place, with the reason.
@@ -102,9 +106,11 @@ class Stored:
     charged: frozenset[str]
 
 
-def store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Stored:
-    """Bring the rows into the caller's transaction, and quota_used along with them, by UsageRow's fields.
+def store(connection: Connection, rows: Sequence[Mapping[str, Any]], *, now_ms: int | None = None) -> Stored:
+    """Bring the rows into the caller's transaction, by UsageRow's fields; quota_used and the rollup of
+    finished days follow.
 
+    now_ms: since 1970, of a caller that brings records of today, which then cost the rollup nothing.
     Idempotent by request_id; a record only moves forward, from begun to finished, and the first end counts.
     A database that is down raises: through Database.write that is DependencyUnavailable.
     """
@@ -115,10 +121,10 @@ def store(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Stored:
             good[place] = UsageRow.model_validate(row)
         except ValidationError as error:
             refused[place] = "; ".join(_said(problem) for problem in error.errors())
-    charged, why_not = _attempt(connection, good.values())
+    charged, why_not = _attempt(connection, good.values(), now_ms)
     if why_not:
         for place, only in good.items():
-            newly, why = _attempt(connection, [only])
+            newly, why = _attempt(connection, [only], now_ms)
             charged |= newly
             if why:
                 refused[place] = why
@@ -129,11 +135,11 @@ def _said(problem: Mapping[str, Any]) -> str:
     return ": ".join([*map(str, problem["loc"]), problem["msg"]])
 
 
-def _attempt(connection: Connection, rows: Iterable[UsageRow]) -> tuple[set[str], str]:
+def _attempt(connection: Connection, rows: Iterable[UsageRow], now_ms: int | None) -> tuple[set[str], str]:
     """What this newly charged; or why the database refuses these rows, of which nothing is left then."""
     try:
         with connection.begin_nested():
-            return _store(connection, _furthest(rows)), ""
+            return _store(connection, _furthest(rows), now_ms), ""
     except StatementError as error:
         if type(error) is StatementError or isinstance(error, DataError | IntegrityError):
             return set(), str(error.orig)
@@ -150,10 +156,10 @@ def _furthest(rows: Iterable[UsageRow]) -> list[UsageRow]:
     return sorted(kept.values(), key=lambda row: (row.user_id, row.request_id))
 
 
-def _store(connection: Connection, rows: list[UsageRow]) -> set[str]:
-    ledger = _Ledger(connection, rows)
+def _store(connection: Connection, rows: list[UsageRow], now_ms: int | None) -> set[str]:
+    ledger, late = _Ledger(connection, rows), LateRecords(now_ms)
     these = usage_records.c.request_id.in_([row.request_id for row in rows])
-    there = select(usage_records.c.request_id, usage_records.c.finished_at, usage_records.c.charged)
+    there = select(*(usage_records.c[name] for name in _LOOKED_AT))
     known = {row.request_id: row for row in connection.execute(there.where(these).with_for_update())}
 
     moving, charged = [], set()
@@ -163,11 +169,13 @@ def _store(connection: Connection, rows: list[UsageRow]) -> set[str]:
             moving.append(row.values())
             was_charged = before is not None and before.charged
             ledger.enter(row, int(row.charged) - int(was_charged))
+            late.enter(Ended.of(before) if before is not None else None, Ended.of(row))
             if row.charged and not was_charged:
                 charged.add(row.request_id)
     if moving:
         connection.execute(_upsert(connection.dialect.name), moving)
     ledger.write(connection)
+    late.write(connection)
     return charged
 
 

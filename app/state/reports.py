@@ -1,123 +1,143 @@
-"""What was used, per day: counted by the database, from the records that have ended."""
+"""What was used, per day: from the rollup where a day is built, and from its records where it is not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Collection, Iterator
+from datetime import date, timedelta
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
-from app.model import RECOGNISED, UsageFigures, UsageReport
+from app.model import RECOGNISED, UsageFigures, UsageReport, UserQuota, UserUsage
+from app.ports import Clock
 from app.state.database import Database
 from app.state.quota import DAY_MS
-from app.state.tables import usage_records, users
+from app.state.rollup import Counts
+from app.state.tables import EVERYBODY, usage_days, usage_records, users
+from app.state.usage_days import begun_by, build_missing, built_days, sums_by
+from app.state.users import UserDirectory, quota_of
 
-_ALL = 0  # stands for the whole time, where days are numbered since 1970
+BUILT_AT_ONCE = 7
+"""Days that one report builds at most, where its caller waits: more are left to the next ones."""
+
 _EPOCH = date(1970, 1, 1)
+_began = usage_records.c.started_at
 
 
-@dataclass(slots=True)
-class _Counts:
-    """Of one day."""
+class UsageReports:
+    """What reports ask of one database. Every method raises DependencyUnavailable."""
 
-    by_code: dict[int, int] = field(default_factory=dict)
-    characters: int = 0
-    p50_ms: int | None = None
-    p95_ms: int | None = None
+    def __init__(self, database: Database, directory: UserDirectory, clock: Clock) -> None:
+        self._database = database
+        self._directory = directory
+        self._clock = clock
 
-    def figures(self, day: date | None) -> UsageFigures:
-        codes = dict(sorted(self.by_code.items()))
-        pictures = codes.get(RECOGNISED, 0)
-        return UsageFigures(
-            day, sum(codes.values()), codes, pictures, self.characters, self.p50_ms, self.p95_ms
+    def report(self, user_id: int | None, first: date, last: date) -> UsageReport:
+        """Of one user or of everybody (None); first, last: days of UTC, both included."""
+        now_ms = int(self._clock.now() * 1000)
+        return report(
+            self._database,
+            first=first,
+            last=last,
+            now_ms=now_ms,
+            user_id=user_id,
+            build_at_most=BUILT_AT_ONCE,
         )
 
+    def usage_of_all(self, first: date, last: date) -> tuple[UserUsage, ...]:
+        """Of every user, who has read most first; days as in report."""
+        used = by_user(self._database, first=first, last=last)
+        everybody = [
+            UserUsage(user.username, user.enabled, quota_of(user), *used.get(user.username, (0, 0, 0)))
+            for user in self._directory.list()
+        ]
+        return tuple(sorted(everybody, key=lambda user: (-user.pictures, -user.requests, user.username)))
 
-def report(database: Database, *, first: date, last: date, user_id: int | None = None) -> UsageReport:
+    def quota(self, username: str) -> UserQuota:
+        """Raises UnknownUser."""
+        return self._directory.quota(username)
+
+    def is_admin(self, username: str) -> bool:
+        return self._directory.is_admin(username)
+
+
+def report(
+    database: Database,
+    *,
+    first: date,
+    last: date,
+    now_ms: int,
+    user_id: int | None = None,
+    build_at_most: int | None = None,
+) -> UsageReport:
     """first, last: days of UTC, both included; a request belongs to the day in which it was begun.
 
-    user_id: None is everybody. Raises DependencyUnavailable.
+    user_id: None is everybody. build_at_most: days that are built on this occasion; None is all that lack.
+    Raises DependencyUnavailable.
     """
-    begun = usage_records.c.started_at
-    within = [begun >= _ms(first), begun < _ms(last + timedelta(days=1))]
-    if user_id is not None:
-        within.append(usage_records.c.user_id == user_id)
-    day = begun // DAY_MS
-    days: dict[int, _Counts] = {}
+    since, until = _number(first), _number(last) + 1
+    build_missing(database, since, min(until, now_ms // DAY_MS), at_most=build_at_most)
+    whose = () if user_id is None else (begun_by(user_id),)
     with database.read() as connection:
-        _count(connection, day, within, days)
-        _measure(connection, day, within, days)
-        total = _total(days.values())
-        _measure(connection, literal(_ALL), within, {_ALL: total})
-    figures = tuple(days[number].figures(_EPOCH + timedelta(days=number)) for number in sorted(days))
-    return UsageReport(first, last, total.figures(None), figures)
+        built = built_days(connection, since, until)
+        days = _rolled_up(connection, user_id or EVERYBODY, built)
+        for within in _unbuilt(since, until, built):
+            days |= sums_by(connection, _began // DAY_MS, within, *whose)
+    total = Counts()
+    for counts in days.values():
+        total.add(counts)
+    return UsageReport(first, last, total.figures(None), tuple(_figures(days)))
 
 
 def by_user(database: Database, *, first: date, last: date) -> dict[str, tuple[int, int, int]]:
     """Of each user with any: requests that have ended, pictures recognised, characters; days as in report."""
+    since, until = _number(first), _number(last) + 1
+    sums = usage_days.c.requests, usage_days.c.pictures, usage_days.c.characters
     code, characters = usage_records.c.status_code, usage_records.c.character_count
-    begun = usage_records.c.started_at
-    within = (begun >= _ms(first), begun < _ms(last + timedelta(days=1)), code.is_not(None))
-    pictures = func.sum(case((code == RECOGNISED, 1), else_=0))
-    query = (
-        select(users.c.username, func.count(), pictures, func.coalesce(func.sum(characters), 0))
-        .join(users, users.c.id == usage_records.c.user_id)
-        .where(*within)
-        .group_by(users.c.username)
-    )
+    records = select(
+        usage_records.c.user_id,
+        func.count(),
+        func.sum(case((code == RECOGNISED, 1), else_=0)),
+        func.coalesce(func.sum(characters), 0),
+    ).group_by(usage_records.c.user_id)
+    found: dict[int, tuple[int, int, int]] = {}
     with database.read() as connection:
-        rows = connection.execute(query).all()
-    return {name: (int(requests), int(good), int(read)) for name, requests, good, read in rows}
+        built = built_days(connection, since, until)
+        rolled_up = select(usage_days.c.user_id, *map(func.sum, sums)).where(usage_days.c.day.in_(built))
+        queries = [rolled_up.group_by(usage_days.c.user_id)]
+        queries += [records.where(within, code.is_not(None)) for within in _unbuilt(since, until, built)]
+        for query in queries:
+            for user_id, *more in connection.execute(query):
+                requests, pictures, read = found.get(user_id, (0, 0, 0))
+                found[user_id] = requests + int(more[0]), pictures + int(more[1]), read + int(more[2])
+        names = connection.execute(select(users.c.id, users.c.username)).all()
+    return {name: found[user_id] for user_id, name in names if user_id in found}
 
 
-def _ms(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
+def _rolled_up(connection: Connection, user_id: int, built: Collection[int]) -> dict[int, Counts]:
+    if not built:
+        return {}
+    query = select(usage_days.c.day, usage_days.c.by_code, usage_days.c.characters, usage_days.c.times).where(
+        usage_days.c.user_id == user_id, usage_days.c.day.between(min(built), max(built))
+    )
+    # A day that was built a moment ago is still counted by its records.
+    return {day: Counts.from_columns(*sums) for day, *sums in connection.execute(query) if day in built}
 
 
-def _count(
-    connection: Connection,
-    day: ColumnElement[int],
-    within: Iterable[ColumnElement[bool]],
-    days: dict[int, _Counts],
-) -> None:
-    numbered, code = day.label("day"), usage_records.c.status_code
-    characters = func.coalesce(func.sum(usage_records.c.character_count), 0)
-    query = select(numbered, code, func.count(), characters).where(*within, code.is_not(None))
-    for number, status_code, requests, read in connection.execute(query.group_by(numbered, code)):
-        counts = days.setdefault(int(number), _Counts())
-        counts.by_code[status_code] = requests
-        counts.characters += int(read)
+def _unbuilt(since: int, until: int, built: Collection[int]) -> Iterator[ColumnElement[bool]]:
+    """Records begun in the other days: one condition for each run of them."""
+    begin = since
+    for day in (*sorted(built), until):
+        if begin < day:
+            yield and_(_began >= begin * DAY_MS, _began < day * DAY_MS)
+        begin = day + 1
 
 
-def _measure(
-    connection: Connection,
-    day: ColumnElement[int],
-    within: Iterable[ColumnElement[bool]],
-    days: dict[int, _Counts],
-) -> None:
-    """The least time that is no shorter than that of 50 and of 95 % of the pictures read."""
-    read = and_(*within, usage_records.c.status_code == RECOGNISED, usage_records.c.total_ms.is_not(None))
-    times = select(day.label("day"), usage_records.c.total_ms).where(read).subquery()
-    ranked = select(
-        times.c.day,
-        times.c.total_ms,
-        func.row_number().over(partition_by=times.c.day, order_by=times.c.total_ms).label("place"),
-        func.count().over(partition_by=times.c.day).label("of"),
-    ).subquery()
-
-    def percentile(percent: int) -> ColumnElement[int]:
-        return func.min(case((ranked.c.place * 100 >= ranked.c.of * percent, ranked.c.total_ms)))
-
-    query = select(ranked.c.day, percentile(50), percentile(95)).group_by(ranked.c.day)
-    for number, p50_ms, p95_ms in connection.execute(query):
-        days[int(number)].p50_ms, days[int(number)].p95_ms = p50_ms, p95_ms
+def _figures(days: dict[int, Counts]) -> Iterator[UsageFigures]:
+    for number in sorted(days):
+        figures = days[number].figures(_EPOCH + timedelta(days=number))
+        if figures.requests:
+            yield figures
 
 
-def _total(days: Iterable[_Counts]) -> _Counts:
-    total = _Counts()
-    for counts in days:
-        total.characters += counts.characters
-        for code, requests in counts.by_code.items():
-            total.by_code[code] = total.by_code.get(code, 0) + requests
-    return total
+def _number(day: date) -> int:
+    return (day - _EPOCH).days

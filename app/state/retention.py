@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from sqlalchemy import ColumnElement, and_, delete, func, select
 
 from app.state.database import Database
+from app.state.quota import DAY_MS
 from app.state.tables import usage_records
+from app.state.usage_days import build_missing
 
 BATCH = 500
 """Records deleted in one transaction, so that it holds up nobody for long."""
@@ -22,8 +24,10 @@ def expired(database: Database, before: int) -> int:
 def purge(database: Database, before: int) -> Iterator[int]:
     """Delete them, oldest first, a batch at a time; yields the size of each. Raises DependencyUnavailable.
 
+    before: no later than the last midnight of UTC. Days that are cut are built first, so reports keep them.
     quota_used stays as it is: what was used was used. A record that has not ended is none to delete.
     """
+    build_missing(database, 0, -(-before // DAY_MS))
     oldest = select(usage_records.c.request_id).where(_old(before)).order_by(usage_records.c.started_at)
     while True:
         with database.write() as connection:

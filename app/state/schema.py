@@ -10,7 +10,7 @@ from sqlalchemy import Connection, inspect, text
 
 from app.state.database import Database
 
-VERSIONS = ("0001", "0002", "0003", "0004")
+VERSIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every one that there was; the last is that of app/state/tables.py."""
 
 HEAD = VERSIONS[-1]

@@ -6,9 +6,11 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from app.errors import DependencyUnavailable
+from app.state.blocking import Run, at_once
 from app.state.held import Held
 
 SUFFIX = ".json"
@@ -24,15 +26,16 @@ class SpoolUnavailable(DependencyUnavailable):
 class Spool:
     """One file for each record, there as a whole or not at all; any number of processes may add and drain."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, disk: Run = at_once) -> None:
         self._folder = folder
+        self._disk = disk
 
     def add(self, held: Held) -> None:
         """Raises SpoolUnavailable where it cannot be written down."""
         final = self._folder / f"{held.row['started_at']}-{held.request_id}{SUFFIX}"
         with self._faults_named():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(final, held.as_json())
+            self._disk(partial(_write, final, held.as_json()))
 
     def waiting(self) -> Iterator[tuple[Path, Held]]:
         """The records, oldest first, each with its file, to be removed once the record is elsewhere.

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 
-from app.errors import OcrFailed
-from app.model import Account, KeepText, OcrRequest, Quota, UsageRecord, UsageReport, UserUsage
+from app.errors import DependencyUnavailable
+from app.model import Account, KeepText, OcrRequest, Quota, UsageRecord, UsageReport
 from app.ports import Clock
 from app.state import schema
 from app.state.admission import (
@@ -30,13 +30,15 @@ from app.state.admission import (
     spend_nonce,
 )
 from app.state.database import Database
-from app.state.quota import charge, counted
+from app.state.lost import close_lost, owners_of_lost
+from app.state.quota import DAY_MS, charge, counted
 from app.state.rate import Rate
 from app.state.records import columns
-from app.state.reports import by_user, report
+from app.state.reports import UsageReports, report
 from app.state.secrets import SecretBox
 from app.state.tables import usage_records, user_secrets, users
-from app.state.users import Changed, UnknownUser, UserDirectory, quota_of
+from app.state.usage_days import Ended, LateRecords, build_missing
+from app.state.users import Changed, UnknownUser, UserDirectory
 
 PURGED_PER_ADMISSION = 8  # more than the one that it adds, so that the expired ones get fewer
 PURGED_PER_SWEEP = 1000  # in one transaction, so that it holds up nobody for long
@@ -47,15 +49,11 @@ _ACCOUNT = (
     .where(users.c.username == bindparam("username"))
     .order_by(user_secrets.c.id.desc())  # a rotation leaves no more than two
 )
-_LOST = and_(usage_records.c.status_code.is_(None), usage_records.c.started_at < bindparam("lost_before"))
-_LOSERS = select(usage_records.c.user_id).where(_LOST).distinct()
-_LOST_OF_ONE = select(usage_records).where(_LOST, usage_records.c.user_id == bindparam("user_id"))
 _THIS = usage_records.c.request_id == bindparam("this")
 _OWNER = select(usage_records.c.user_id).where(_THIS).scalar_subquery()
 _LOCK_OWNER = select(users.c.id).where(users.c.id == _OWNER).with_for_update()
 _BEGUN = select(usage_records).where(_THIS).with_for_update()
 _END = update(usage_records).where(_THIS)
-_CLOSE_LOST = _END.where(_LOST)
 
 
 class SqlStore:
@@ -97,6 +95,8 @@ class SqlStore:
         self._box.load()
         if self.database.embedded:
             schema.upgrade(self.database)
+            with suppress(DependencyUnavailable):  # a full disk, say; reports build the days that they need
+                self._build_days(self.database)
         else:
             schema.check(self.database)
 
@@ -113,7 +113,12 @@ class SqlStore:
         """The key file and the tables, wherever they are; their versions before (None: none) and after."""
         self._box.load()
         with closing(self.database.patient()) as patient:
-            return schema.upgrade(patient)
+            versions = schema.upgrade(patient)
+            self._build_days(patient)
+            return versions
+
+    def _build_days(self, database: Database) -> None:
+        build_missing(database, 0, self._now_ms() // DAY_MS)
 
     def ping(self) -> None:
         """One cheap read of the file. Raises DependencyUnavailable."""
@@ -161,7 +166,7 @@ class SqlStore:
         now = self._now_ms()
         with self.database.write() as connection:
             user = locked_user(connection, account)
-            if self._close_lost(connection, user.id, now):
+            if close_lost(connection, user.id, begun_before=self._lost_before(now), now_ms=now):
                 user = locked_user(connection, account)
             used, since = counted(user, now)
             if spend_nonce(connection, user.id, request, now, now + math.ceil(nonce_ttl_s * 1000)):
@@ -198,34 +203,39 @@ class SqlStore:
                 raise LookupError(f"no usage record was begun for {record.request_id}")
             if begun.finished_at is not None:
                 return
-            values = columns(record, keep_text=self._keep_text) | {
-                "charged": record.charged,
-                "finished_at": self._now_ms(),
-            }
-            connection.execute(_END, this | values)
+            now = self._now_ms()
+            values = columns(record, keep_text=self._keep_text)
+            connection.execute(_END, this | values | {"charged": record.charged, "finished_at": now})
             times = int(record.charged) - int(begun.charged)
             charge(connection, begun.user_id, times, begun.started_at)
+            ended = Ended(
+                begun.user_id, begun.started_at, record.status_code, record.characters, record.elapsed.total
+            )
+            late = LateRecords(now)
+            late.enter(Ended.of(begun), ended)
+            late.write(connection)
+
+    @property
+    def reports(self) -> UsageReports:
+        return UsageReports(self.database, self.users, self._clock)
+
+    def reports_in_threads(self) -> UsageReports:
+        """For native threads, which must share nothing with a loop: see Database.for_threads."""
+        database = self.database.for_threads()
+        return UsageReports(database, self.users.over(database), self._clock)
 
     def report(self, user_id: int | None, first: date, last: date) -> UsageReport:
-        """Of one user or of everybody (None); first, last: days of UTC, both included."""
-        return report(self.database, first=first, last=last, user_id=user_id)
-
-    def usage_of_all(self, first: date, last: date) -> tuple[UserUsage, ...]:
-        """Of every user, who has read most first; days as in report."""
-        used = by_user(self.database, first=first, last=last)
-        everybody = [
-            UserUsage(user.username, user.enabled, quota_of(user), *used.get(user.username, (0, 0, 0)))
-            for user in self.users.list()
-        ]
-        return tuple(sorted(everybody, key=lambda user: (-user.pictures, -user.requests, user.username)))
+        """As UsageReports.report."""
+        return self.reports.report(user_id, first, last)
 
     def patient_report(self, username: str | None, first: date, last: date) -> UsageReport:
         """The same for an operator, however long it takes. Raises UnknownUser."""
         account = None if username is None else self.find(username)
         if username is not None and account is None:
             raise UnknownUser(username)
+        user_id = account.user_id if account else None
         with closing(self.database.patient()) as patient:
-            return report(patient, first=first, last=last, user_id=account.user_id if account else None)
+            return report(patient, first=first, last=last, now_ms=self._now_ms(), user_id=user_id)
 
     def tail(self, count: int) -> list[Mapping[str, Any]]:
         """The newest usage records, newest first: the columns of usage_records by name."""
@@ -237,30 +247,20 @@ class SqlStore:
         """Close the records that were lost with their worker, forget expired nonces; how many were closed."""
         now = self._now_ms()
         with self.database.read() as connection:
-            losers = connection.scalars(_LOSERS, {"lost_before": now - self._abandoned_after_ms}).all()
+            losers = owners_of_lost(connection, begun_before=self._lost_before(now))
         closed = 0
         for user_id in losers:
             with self.database.write() as connection:
                 lock_user(connection, user_id)
-                closed += self._close_lost(connection, user_id, now)
+                closed += close_lost(connection, user_id, begun_before=self._lost_before(now), now_ms=now)
         while True:
             with self.database.write() as connection:
                 if purge_nonces(connection, now, PURGED_PER_SWEEP) < PURGED_PER_SWEEP:
                     return closed
 
-    def _close_lost(self, connection: Connection, user_id: int, now: int) -> int:
-        """finished_at stays NULL: nobody has reported, so a late report still counts.
-
-        Looked for without a lock, so as not to wait for those who end other records of this user.
-        """
-        lost = {"lost_before": now - self._abandoned_after_ms}
-        closed = 0
-        for record in connection.execute(_LOST_OF_ONE, lost | {"user_id": user_id}).all():
-            end = {"this": record.request_id, "status_code": OcrFailed.status_code, "charged": False}
-            rows = connection.execute(_CLOSE_LOST, lost | end).rowcount
-            charge(connection, user_id, -rows, record.started_at)
-            closed += rows
-        return closed
+    def _lost_before(self, now: int) -> int:
+        """Whatever began before and still runs was lost."""
+        return now - self._abandoned_after_ms
 
     def _now_ms(self) -> int:
         return int(self._clock.now() * 1000)

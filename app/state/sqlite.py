@@ -7,33 +7,55 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import NullPool
+
+from app.state.blocking import Run, at_once
 
 _LONGEST_PAUSE_S = 0.016  # between two attempts to get the lock
 
 
-def engine(url: URL, *, busy_timeout_ms: int) -> Engine:
+def engine(url: URL, *, busy_timeout_ms: int, in_threads: bool = False, run_commit: Run = at_once) -> Engine:
     """A writer takes the write lock at once (BEGIN IMMEDIATE): a transaction that read first and then wanted
     to write would fail where another has written in between. It waits for the lock in short pauses outside
     of SQLite, so that under gevent the other greenlets go on. Plain reads take no lock: with a write-ahead
     log they do not wait for writers.
+
+    in_threads: for native threads beside gevent's loop. SQLite waits by itself, and no connection is shared.
+    run_commit: a commit waits for the disk, the longer the slower it is, above all where it moves the
+    write-ahead log into the file. All the rest is done at once.
     """
+    busy_timeout_s = busy_timeout_ms / 1000
+    pool: dict[str, Any] = {"poolclass": NullPool} if in_threads else {"pool_timeout": busy_timeout_s}
     made = create_engine(
         url,
-        connect_args={"timeout": 0},  # SQLite itself is not to wait: see above
+        connect_args={
+            "timeout": busy_timeout_s if in_threads else 0,
+            "factory": partial(_Connection, run_commit=run_commit),
+        },
         hide_parameters=True,  # errors go into the log; what they were about may be a secret
-        pool_timeout=busy_timeout_ms / 1000,
+        **pool,
     )
-    opening = _Opening(Path(url.database or ""), busy_timeout_ms / 1000)
+    opening = _Opening(Path(url.database or ""), 0 if in_threads else busy_timeout_s)
     event.listen(made, "do_connect", opening.create_file)
     event.listen(made, "connect", opening.set_up)
     event.listen(made, "begin", opening.begin)
     return made
+
+
+class _Connection(sqlite3.Connection):
+    def __init__(self, *arguments: Any, run_commit: Run, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._run_commit = run_commit
+
+    def commit(self) -> None:
+        self._run_commit(super().commit)
 
 
 class _Opening:

@@ -28,6 +28,9 @@ from sqlalchemy.types import BINARY, TypeDecorator, TypeEngine
 
 metadata = MetaData()
 
+EVERYBODY = 0
+"""The user_id of what all users add up to; those of users begin at 1."""
+
 _MYSQL: dict[str, Any] = {
     "mysql_engine": "InnoDB",
     "mysql_charset": "utf8mb4",
@@ -142,5 +145,31 @@ usage_records = Table(
     Index("ix_usage_running", "status_code", "started_at"),  # the few that run, to find those that were lost
     Index("ix_usage_newest", "started_at"),  # tail, purge
     Index("ix_usage_user", "user_id", "started_at"),  # reports, and counting a period anew
+    **_MYSQL,
+)
+
+usage_days = Table(
+    "usage_days",
+    metadata,
+    # Sums of the requests that have ended, by day that is over: app/state/rollup.py.
+    Column("user_id", Integer, primary_key=True, autoincrement=False),  # EVERYBODY, or as in usage_records
+    Column("day", BigInteger, primary_key=True, autoincrement=False),  # number of the day of UTC since 1970
+    Column("requests", BigInteger, nullable=False),
+    Column("pictures", BigInteger, nullable=False),
+    Column("characters", BigInteger, nullable=False),
+    Column("by_code", Text, nullable=False),  # JSON: requests by status code
+    Column("times", Text, nullable=False),  # JSON: recognised pictures by the shortest time of their bucket
+    Index("ix_usage_days_sums", "day", "user_id", "requests", "pictures", "characters"),  # sums read it alone
+    **_MYSQL,
+)
+
+rollups = Table(
+    "rollups",
+    metadata,
+    Column("day", BigInteger, primary_key=True, autoincrement=False),  # as in usage_days
+    Column("built", Boolean, nullable=False),  # usage_days has this day, and is kept equal to its records
+    Column(
+        "late", BigInteger, nullable=False
+    ),  # records stored since it was over: a build that missed one is void
     **_MYSQL,
 )

@@ -59,6 +59,10 @@ class UserDirectory:
         self._box = box
         self._clock = clock
 
+    def over(self, database: Database) -> UserDirectory:
+        """The same users by other connections."""
+        return UserDirectory(database, self._box, self._clock, self._changed)
+
     def add(
         self,
         username: str,

@@ -33,18 +33,22 @@ def decode_base64(text: str) -> bytes:
 
     Raises RequestMalformed.
     """
-    text = text.replace("\\/", "/")
-    if "=" in text[:-2]:
+    if "\\" in text:  # to look costs a tenth of a copy
+        text = text.replace("\\/", "/")
+    if text.find("=", 0, len(text) - 2) >= 0:
         raise RequestMalformed("padding before the end", field="picture_base64")
-    picture = bytearray()
+    pieces = []
     try:
         for at in range(0, len(text), PIECE):
-            picture += binascii.a2b_base64(text[at : at + PIECE], strict_mode=True)
+            pieces.append(binascii.a2b_base64(text[at : at + PIECE], strict_mode=True))
             if at:
                 time.sleep(TURN_S)
     except ValueError as error:
         raise RequestMalformed(str(error), field="picture_base64") from error
-    return bytes(picture)
+    picture = b"".join(pieces)
+    if len(picture) > PIECE:
+        time.sleep(TURN_S)
+    return picture
 
 
 def hung_up(connection: socket.socket | None) -> bool:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from app.authenticate import UNSIGNED_FIELDS, as_signed, require_caller
 from app.errors import (
+    Busy,
     DependencyUnavailable,
     NonceMissing,
     NonceReplayed,
@@ -43,6 +44,7 @@ ERRORS = (
     NonceReplayed,
     UserDisabled,
     RateLimited,
+    Busy,
     DependencyUnavailable,
 )
 """What may be answered instead."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from app.errors import DependencyUnavailable
 from app.state.database import Database
 
 
@@ -49,3 +51,37 @@ def test_a_reader_beside_a_writer_sees_what_was_committed(database: Database) ->
         assert reader.exec_driver_sql("SELECT count(*) FROM seen").scalar() == 0
     with database.read() as reader:
         assert reader.exec_driver_sql("SELECT count(*) FROM seen").scalar() == 1
+
+
+def test_a_commit_is_made_where_it_holds_up_nobody(tmp_path: Path) -> None:
+    """And its failure is the caller's."""
+    full = False
+    committed_in: list[int] = []
+
+    def in_a_thread(commit: Callable[[], None]) -> None:
+        if full:
+            raise OSError("no space left")
+
+        def work() -> None:
+            committed_in.append(threading.get_ident())
+            commit()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    url = f"sqlite:///{tmp_path}/ocr.sqlite"
+    database = Database(
+        url, busy_timeout_ms=1000, mysql_timeout_s=3, mysql_connections=1, run_commit=in_a_thread
+    )
+    with database.write() as connection:
+        connection.exec_driver_sql("CREATE TABLE kept (number INTEGER)")
+    assert committed_in and threading.get_ident() not in committed_in
+    full = True
+    with pytest.raises(DependencyUnavailable), database.write() as connection:
+        connection.exec_driver_sql("INSERT INTO kept VALUES (1)")
+    full = False
+    with database.for_threads().read() as reader:
+        assert reader.exec_driver_sql("SELECT count(*) FROM kept").scalar() == 0
+        assert reader.exec_driver_sql("PRAGMA busy_timeout").scalar() == 1000
+    database.close()
