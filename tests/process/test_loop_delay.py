@@ -1,0 +1,340 @@
+"""Nothing on a request's path stops a worker's loop: measured on a real server at every route and command.
+
+They share a SQLite file with 300,000 records of one user, and the server's disk is slow to flush.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import sqlite3
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import requests
+from flask import Flask
+
+from app import create_app
+from app.authenticate import sign
+from config.settings import ROOT, Settings
+from tests.process.conftest import Server
+from tests.process.test_metrics import samples
+from tests.servers import which
+from tests.signing import Caller
+
+RECORDS = 300_000
+DAYS = 92
+UNBUILT = 2
+LATE = "0.15"
+"""Seconds, a bucket of the histogram: three times what may stop the loop, where other programs run, too."""
+TRIES = 3
+"""What stops the loop does so each time, and other programs do not."""
+
+AT_ONCE = 4
+"""Reports, in a worker."""
+PICTURE = (ROOT / "samples" / "digits.png").read_bytes()
+LARGEST = 10 * 1024 * 1024
+ELSEWHERE = {"doctor", "models", "read", "routes", "run", "shell", "sign"}
+"""Commands that share no store with workers, or ask it for no more than a worker does."""
+NEED_REDIS = {"usage dead", "usage flush"}
+
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class World:
+    """A server, the commands of an operator beside it, and some users."""
+
+    server: Server
+    app: Flask
+    alice: Caller
+    admin: Caller
+    other: Caller
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        return self.server.home / "var" / "ocr.sqlite"
+
+    def get(self, path: str, expected: int = 200, **options: Any) -> requests.Response:
+        answer = requests.get(f"{self.server.url}{path}", timeout=60, **options)
+        assert answer.status_code == expected, answer.text
+        return answer
+
+    def post(self, body: dict[str, Any], expected: int = 200) -> None:
+        assert self.server.post(body).status_code == expected
+
+    def report(self, caller: Caller, **fields: str) -> requests.Response:
+        return requests.get(f"{self.server.url}/usage", params=signed_query(caller, **fields), timeout=60)
+
+    def flask(self, *arguments: str) -> str:
+        result = self.app.test_cli_runner().invoke(args=list(arguments))
+        assert result.exit_code == 0, result.output
+        return result.output
+
+    def times_late(self) -> float:
+        """How often the loop was late by more than LATE so far."""
+        shown = samples(self.server)
+        looked = shown["ocr_loop_delay_seconds_bucket", "+Inf"]
+        return looked - shown["ocr_loop_delay_seconds_bucket", LATE]
+
+    def waited_for_a_core_s(self) -> float:
+        """The thread of the loop, so far: the machine may have more to do than it has cores for."""
+        [worker] = self.server.workers()
+        return int(Path(f"/proc/{worker}/task/{worker}/schedstat").read_text().split()[1]) / 1e9
+
+
+def signed_query(caller: Caller, **fields: str) -> dict[str, str]:
+    made = {
+        "username": caller.username,
+        "timestamp": str(int(time.time())),
+        "nonce": secrets.token_urlsafe(12),
+    } | fields
+    return {"sign": sign(caller.secret, made)} | made
+
+
+def whole_span() -> dict[str, str]:
+    today = datetime.now(UTC).date()
+    return {"from": str(today - timedelta(days=DAYS - 1)), "to": str(today)}
+
+
+def fill(file: Path, records: int = RECORDS) -> None:
+    """Records of the first user, spread evenly over the days until now."""
+    span_ms, now_ms = DAYS * 86_400_000, int(time.time() * 1000)
+    with closing(sqlite3.connect(file, timeout=60)) as database, database:
+        database.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :records)"
+            " INSERT INTO usage_records (request_id, user_id, username, started_at, finished_at, status_code,"
+            " charged, character_count, total_ms)"
+            " SELECT printf('%032x', i), 1, 'alice', :now - :span + i * :span / :records,"
+            " :now - :span + i * :span / :records, CASE WHEN i % 10 = 0 THEN 14 ELSE 6 END, i % 10 <> 0, 10,"
+            " 200 + i % 700 FROM n",
+            {"records": records, "now": now_ms, "span": span_ms},
+        )
+
+
+@pytest.fixture(scope="module")
+def world(
+    start_server: Callable[..., Server], models_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> World:
+    folder = tmp_path_factory.mktemp("slow-disk")
+    slow_disk = folder / "slow_disk.so"
+    source = Path(__file__).parent / "slow_disk.c"
+    subprocess.run([which("cc"), "-shared", "-fPIC", "-o", str(slow_disk), str(source)], check=True)
+    server = start_server(
+        WEB_CONCURRENCY=1,
+        LD_PRELOAD=slow_disk,
+        OCR_AUTH__RATE_PER_MINUTE=100_000,
+        OCR_AUTH__RATE_BURST=10_000,
+        OCR_USAGE__REPORTS_AT_ONCE=AT_ONCE,
+        OCR_STATE__BUSY_TIMEOUT_MS=10_000,
+        OCR_STATE__MYSQL_TIMEOUT_S=11,
+    )
+    settings = Settings(
+        state={
+            "database_url": f"sqlite:///{server.home}/var/ocr.sqlite",
+            "key_file": server.home / "var" / "secret.key",
+            "busy_timeout_ms": 10_000,
+            "mysql_timeout_s": 11,
+        },
+        engine={"models_dir": models_dir, "crash_dir": server.home / "var" / "crashes"},
+        log={"file": str(server.home / "log" / "commands.log")},
+    )
+    app = create_app(settings)
+    users = app.extensions["ocr"].store.users
+    alice, admin, other = (
+        Caller(name, users.add(name, admin=name == "admin")) for name in ("alice", "admin", "other")
+    )
+    world = World(server, app, alice, admin, other, folder)
+    fill(world.file)
+    world.flask("usage", "report", "--from", whole_span()["from"])
+    unbuilt(world)
+    return world
+
+
+@contextmanager
+def traffic(world: World) -> Iterator[None]:
+    """Of another user, whose requests are admitted, end and get their answer, whatever else goes on."""
+    over = threading.Event()
+
+    def send() -> None:
+        with requests.Session() as session:
+            while True:
+                answer = world.server.post(world.other.body(picture=b"no picture"), session=session)
+                assert answer.status_code == 422, answer.text
+                if over.wait(0.1):
+                    return
+
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(send)
+        try:
+            yield
+        finally:
+            over.set()
+        sent.result()
+
+
+def keeps_the_loop_free(world: World, action: Callable[[], object]) -> bool:
+    """A loop that was late while its thread waited for a core has not been stopped by us."""
+    for _ in range(TRIES):
+        late, waited_s = world.times_late(), world.waited_for_a_core_s()
+        with traffic(world):
+            action()
+        if world.times_late() == late or world.waited_for_a_core_s() - waited_s > float(LATE):
+            return True
+    return False
+
+
+Route = Callable[[World], object]
+ROUTES: dict[str, list[Route]] = {
+    "POST /ocr": [
+        lambda world: world.post(world.alice.body(picture=PICTURE)),
+        lambda world: world.post(world.alice.body(picture=secrets.token_bytes(LARGEST)), 422),
+        lambda world: world.post(world.alice.body(picture=PICTURE, sign="0" * 64), 401),
+    ],
+    "GET /usage": [
+        lambda world: world.report(world.alice).raise_for_status(),
+        lambda world: world.report(world.alice, **whole_span()).raise_for_status(),
+        lambda world: world.report(world.admin, of="*", **whole_span()).raise_for_status(),
+    ],
+    "GET /healthz": [lambda world: world.get("/healthz")],
+    "GET /readyz": [lambda world: world.get("/readyz")],
+    "GET /static/<digest>/<name>": [lambda world: world.get("/static/0/console.js")],
+    "GET /": [lambda world: world.get("/")],
+    "GET /usage.html": [lambda world: world.get("/usage.html")],
+    "GET /openapi.json": [lambda world: world.get("/openapi.json")],
+    "GET /docs": [lambda world: world.get("/docs")],
+}
+
+
+def test_every_route_is_measured(world: World) -> None:
+    routes = {
+        f"{method} {rule.rule}"
+        for rule in world.app.url_map.iter_rules()
+        for method in rule.methods or ()
+        if method not in ("HEAD", "OPTIONS")
+    }
+    assert routes == set(ROUTES)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_no_route_stops_the_loop(world: World, route: str) -> None:
+    for action in ROUTES[route]:
+        assert keeps_the_loop_free(world, lambda action=action: action(world))
+
+
+def test_a_report_over_many_records_is_quick(world: World) -> None:
+    """A tenth of a second, three times for other programs, and twice the disk's flush for its nonce."""
+    took = [world.report(world.alice, **whole_span()).elapsed.total_seconds() for _ in range(5)]
+    assert min(took) < 3 * 0.1 + 2 * 0.2, took
+
+
+def unbuilt(world: World) -> None:
+    """As after an upgrade that was cut short, with some days left to build."""
+    with closing(sqlite3.connect(world.file, timeout=60)) as database, database:
+        [[last]] = database.execute("SELECT coalesce(max(day), 0) FROM rollups")
+        for table in ("usage_days", "rollups"):
+            database.execute(f"DELETE FROM {table} WHERE day > ?", [last - UNBUILT])  # noqa: S608
+
+
+def upgraded(world: World) -> None:
+    unbuilt(world)
+    world.flask("db", "upgrade")
+
+
+def original(world: World) -> str:
+    """The database of the service that this one replaces, with a user who has used it a lot."""
+    file = world.folder / f"original-{next(_numbers)}.sqlite"
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("CREATE TABLE user_table (username, password, remaining_times)")
+        database.execute("INSERT INTO user_table VALUES (?, 'pass', 5)", [file.stem])
+        database.execute("CREATE TABLE uses (id INTEGER PRIMARY KEY, time)")
+        database.executemany("INSERT INTO uses (time) VALUES (?)", [[1_700_000_000 + n] for n in range(2000)])
+    return f"sqlite:///{file}"
+
+
+IMPORT = ["users", "import-original", "--usage-table", "uses", "--usage-id", "id", "--usage-time", "time"]
+COMMANDS: dict[str, Route] = {
+    "users add": lambda world: world.flask("users", "add", f"user-{next(_numbers)}"),
+    "users disable": lambda world: world.flask("users", "disable", "alice"),
+    "users enable": lambda world: world.flask("users", "enable", "alice"),
+    "users import-original": lambda world: world.flask(*IMPORT, original(world)),
+    "users link": lambda world: world.flask("users", "link", "alice"),
+    "users list": lambda world: world.flask("users", "list"),
+    "users rotate-secret": lambda world: world.flask("users", "rotate-secret", "alice"),
+    "users set-admin": lambda world: world.flask("users", "set-admin", "alice", "on"),
+    "users set-legacy-sign": lambda world: world.flask("users", "set-legacy-sign", "alice", "off"),
+    "users set-quota": lambda world: world.flask("users", "set-quota", "alice", "9999999", "--per", "month"),
+    "usage tail": lambda world: world.flask("usage", "tail", "-n", "10000"),
+    "usage report": lambda world: world.flask("usage", "report", "--from", whole_span()["from"]),
+    "usage purge": lambda world: world.flask("usage", "purge", "--days", str(DAYS - 1 - next(_numbers) % 20)),
+    "db init": lambda world: world.flask("db", "init"),
+    "db status": lambda world: world.flask("db", "status"),
+    "db upgrade": upgraded,
+}
+
+
+def test_every_command_is_measured(world: World) -> None:
+    found = set()
+    for name, command in world.app.cli.commands.items():
+        if name not in ELSEWHERE:
+            parts = command.commands if isinstance(command, click.Group) else {"": command}
+            found |= {f"{name} {part}".strip() for part in parts}
+    assert found - NEED_REDIS == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_no_command_stops_the_loop_of_a_worker(world: World, command: str) -> None:
+    assert keeps_the_loop_free(world, lambda: COMMANDS[command](world))
+
+
+@pytest.mark.parametrize("at_once", [25, 36])
+def test_many_reports_at_once_hold_up_nobody(world: World, at_once: int) -> None:
+    """One is made, the others may come again, with the same signature; the worker lives, others are read."""
+    unbuilt(world)
+    before = samples(world.server)
+    workers = world.server.workers()
+    queries = [signed_query(world.alice, **whole_span()) for _ in range(at_once)]
+
+    def ask(query: dict[str, str]) -> requests.Response:
+        return requests.get(f"{world.server.url}/usage", params=query, timeout=60)
+
+    with ThreadPoolExecutor(at_once + 1) as pool:
+        answers = [pool.submit(ask, query) for query in queries]
+        began = time.monotonic()
+        world.post(world.other.body(picture=PICTURE))
+        assert time.monotonic() - began < 15
+    found = [(query, answer.result()) for query, answer in zip(queries, answers, strict=True)]
+    refused = [(query, answer) for query, answer in found if answer.status_code == 429]
+    assert len(refused) >= at_once - 3
+    assert {answer.status_code for _, answer in found} == {200, 429}
+    for query, answer in refused[:2]:
+        assert (answer.json()["error"], answer.headers["Retry-After"]) == ("rate_limited", "1")
+        assert ask(query).status_code == 200
+    assert world.server.workers() == workers
+    assert "WORKER TIMEOUT" not in world.server.log("error.log")
+    faults = "ocr_store_faults_total", "database"
+    assert samples(world.server).get(faults) == before.get(faults)
+
+
+def test_reports_of_many_users_have_a_limit(world: World) -> None:
+    """Those over it are refused as busy, and are no fault of the store."""
+    users = world.app.extensions["ocr"].store.users
+    callers = [Caller(name, users.add(name)) for name in (f"reader-{next(_numbers)}" for _ in range(24))]
+    with ThreadPoolExecutor(len(callers)) as pool:
+        answers = list(pool.map(lambda caller: world.report(caller, **whole_span()), callers))
+    statuses = Counter(answer.status_code for answer in answers)
+    assert set(statuses) == {200, 503}
+    assert statuses[200] >= AT_ONCE
+    assert {answer.json()["error"] for answer in answers if answer.status_code == 503} == {"busy"}
