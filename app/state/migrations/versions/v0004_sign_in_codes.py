@@ -11,7 +11,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    op.drop_table("sign_in_codes", if_exists=True)  # MySQL commits each table; an interrupted upgrade leaves it empty
+    op.drop_table("sign_in_codes", if_exists=True)  # of an upgrade that was interrupted on MySQL
     digest = sa.String(64).with_variant(mysql.VARCHAR(64, charset="ascii", collation="ascii_bin"), "mysql")
     op.create_table(
         "sign_in_codes",

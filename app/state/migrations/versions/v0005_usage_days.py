@@ -18,7 +18,7 @@ INNODB: dict[str, Any] = {
 
 
 def upgrade() -> None:
-    for half_made in ("usage_days", "rollups"):  # MySQL commits each table; an interrupted upgrade leaves them empty
+    for half_made in ("usage_days", "rollups"):  # of an upgrade that was interrupted on MySQL
         op.drop_table(half_made, if_exists=True)
     op.create_table(
         "usage_days",
