@@ -1,4 +1,5 @@
-"""Who sent a request: labels -> timestamp -> signature -> enabled. Pure; also signs, for clients and tests.
+"""Who sent a request: labels -> timestamp -> signature -> picture -> enabled. Pure; also signs, for clients
+and tests.
 
 The string to sign is every field but `sign` and `picture_base64`, sorted by name, each `name=value`
 percent-encoded as RFC 3986 section 2.3 asks and joined by `&`. The encoding makes it one-to-one: no `&nonce=`
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from app.errors import (
+    DependencyUnavailable,
     NonceMissing,
     PictureMissing,
     ServiceError,
@@ -68,20 +70,34 @@ def require_labels(fields: Mapping[str, object]) -> None:
 
 
 def authenticate(request: OcrRequest, accounts: Accounts, *, now: float, policy: SignaturePolicy) -> Account:
-    """The account whose secret signed this request. now: Unix seconds.
+    """The account whose secret signed this request; `require_permitted` says whether it may go on.
 
-    Raises TimestampExpired, SignWrong or UserDisabled. An unknown user gets the same answer as a
-    wrong signature, after as many signatures were computed.
+    now: Unix seconds. Raises TimestampExpired, SignWrong or DependencyUnavailable. An unknown user gets the
+    same answer as a wrong signature, after the same look-ups and as many signatures were computed: what a
+    cache knows is enough to let a caller in, but not to refuse one.
     """
     _check_timestamp(request, now, policy)
-    account = accounts.find(request.username)
+    cached = accounts.cached(request.username)
+    proven = cached.account if _signed_by(request, cached.account) else None
+    if proven is not None and cached.fresh:
+        return proven
+    try:
+        account = accounts.find(request.username)
+    except DependencyUnavailable:
+        if proven is not None:
+            return proven
+        raise
     if not _signed_by(request, account) or account is None:
         raise SignWrong("unknown user" if account is None else "wrong signature")
+    return account
+
+
+def require_permitted(request: OcrRequest, account: Account) -> None:
+    """Of a request that this account has signed. Raises SignWrong, RequestMalformed or UserDisabled."""
     if not _picture_bound(request):
         raise SignWrong("another picture than was signed")
     if not account.enabled:
         raise UserDisabled(request.username)
-    return account
 
 
 def nonce_ttl_s(request: OcrRequest, *, now: float, policy: SignaturePolicy) -> float:

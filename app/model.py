@@ -96,6 +96,14 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class CachedAccount:
+    """What a cache knows of a user. fresh: it may be served without a look into the database."""
+
+    account: Account | None = None
+    fresh: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Quota:
     """Recognitions granted in the user's period, and left of them; both None for a user without limit."""
 

@@ -22,6 +22,7 @@ from app.errors import Busy, OcrFailed, ServiceError
 from app.memory import give_back_free_pages, resident_mb
 from app.model import Reading, ReadOptions, never
 from app.ports import Clock
+from app.shares import share_of
 
 
 class Read(Protocol):
@@ -101,6 +102,7 @@ class NativeThreads:
     The reader is built and warmed up in such a thread too, by start(). We count who is waiting ourselves,
     since the pool's own queue has no limit, and refuse a newcomer by the time it would have to wait.
 
+    user_share (0-1): of the queue, that one user's pictures may keep from others before they are here.
     queue_wait_s: the longest wait for a thread. read_limit_s: a read that takes longer cannot be stopped, so
     its caller is answered, and no new work is taken; refuse(picture) sees to it that it is not read again.
     max_worker_mb: the size that this process may have after a read, 0 for any; a larger one goes on until it
@@ -113,6 +115,7 @@ class NativeThreads:
         build: Callable[[], Read],
         *,
         threads: int,
+        user_share: float,
         queue_wait_s: float,
         read_limit_s: float,
         max_worker_mb: int,
@@ -123,6 +126,7 @@ class NativeThreads:
     ) -> None:
         self._build = build
         self._threads = threads
+        self._user_share = user_share
         self._queue_wait_s = queue_wait_s
         self._read_limit_s = read_limit_s
         self._max_worker_mb = max_worker_mb
@@ -161,11 +165,11 @@ class NativeThreads:
     def _expected_wait_s(self, username: str) -> float:
         """A user's places whose pictures are still to come count in full for its own next one.
 
-        For everybody else they are a quarter of the room at most, however many they are.
+        For everybody else they are the user's share of the room at most, however many they are.
         """
         now = self._clock.monotonic()
         to_come = Counter(place.username for place in self._places if place.may_come_soon(now))
-        share = max(1, int(self._queue_wait_s / self._read_s * self._threads / 4))
+        share = share_of(self._queue_wait_s / self._read_s * self._threads, self._user_share)
         ahead = sum(count if name == username else min(share, count) for name, count in to_come.items())
         ahead += sum(place.at_hand for place in self._places)
         return max(0, ahead + 1 - self._threads) * self._read_s / self._threads

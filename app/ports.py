@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from app.model import (
     Account,
+    CachedAccount,
     OcrRequest,
     Page,
     Quota,
@@ -39,8 +40,17 @@ class Clock(Protocol):
 
 
 class Accounts(Protocol):
+    """Users by exactly their name, byte for byte.
+
+    A cache may let a user in, but only the database refuses: the answer to a wrong signature then takes as
+    long for names that are cached as for others, and is the same while the database is down.
+    """
+
+    def cached(self, username: str) -> CachedAccount:
+        """As far as it is known without the database. Raises DependencyUnavailable."""
+
     def find(self, username: str) -> Account | None:
-        """The user of exactly this name, byte for byte; None if there is none."""
+        """As the database has the user; None if there is none. Raises DependencyUnavailable."""
 
 
 class Admission(Protocol):
@@ -64,12 +74,12 @@ class Nonces(Protocol):
 
 
 class Failures(Protocol):
-    """Wrong signatures by the address they came from. An empty or a loopback one is nobody's: no limit."""
+    """Wrong signatures by address and user name. An empty or a loopback address is nobody's: no limit."""
 
-    def check(self, address: str) -> None:
-        """Raises RateLimited while the address has sent too many."""
+    def check(self, address: str, username: str) -> None:
+        """Raises RateLimited while too many came from the address, for this name or for all names."""
 
-    def count(self, address: str) -> None:
+    def count(self, address: str, username: str) -> None:
         """One more."""
 
 

@@ -8,11 +8,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, Self
 
-from app.authenticate import SignaturePolicy, authenticate, nonce_ttl_s
-from app.errors import DependencyUnavailable, OcrFailed, ServiceError, SignWrong
+from app.authenticate import nonce_ttl_s
+from app.caller import CallerCheck
+from app.errors import DependencyUnavailable, OcrFailed, ServiceError
 from app.model import (
     RECOGNISED,
-    Account,
     Elapsed,
     Line,
     OcrAnswer,
@@ -23,7 +23,7 @@ from app.model import (
     ReadOptions,
     UsageRecord,
 )
-from app.ports import Accounts, Admission, Clock, Engine, Failures, Fetcher, Offload, UsageLog
+from app.ports import Admission, Clock, Engine, Fetcher, Offload, UsageLog
 
 if TYPE_CHECKING:
     from app.picture.picture import Picture
@@ -43,14 +43,12 @@ class Decode(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OcrService:
-    accounts: Accounts
-    failures: Failures
+    caller: CallerCheck
     admission: Admission
     usage: UsageLog
     fetcher: Fetcher
     offload: Offload
     clock: Clock
-    policy: SignaturePolicy
 
     def handle(self, request: OcrRequest) -> OcrAnswer:
         """Read the picture of a signed request; only a picture that was read is charged.
@@ -60,9 +58,11 @@ class OcrService:
         """
         started = self.clock.monotonic()
         now = self.clock.now()
-        account = authenticated(request, self.accounts, self.failures, now=now, policy=self.policy)
-        with self.offload.reserve(request.deadline, request.gone, request.username) as place:
-            ttl = nonce_ttl_s(request, now=now, policy=self.policy)
+        ttl = nonce_ttl_s(request, now=now, policy=self.caller.policy)
+        with (
+            self.caller.proven(request, now=now) as account,
+            self.offload.reserve(request.deadline, request.gone, request.username) as place,
+        ):
             quota = self.admission.admit(account, request, nonce_ttl_s=ttl)
             with self._failure_recorded(request, started):
                 data, fetch_ms = self._picture(request)
@@ -96,18 +96,6 @@ class OcrService:
 
     def _ms_since(self, started: float) -> int:
         return round((self.clock.monotonic() - started) * 1000)
-
-
-def authenticated(
-    request: OcrRequest, accounts: Accounts, failures: Failures, *, now: float, policy: SignaturePolicy
-) -> Account:
-    """As authenticate; whoever has sent many wrong signatures waits, before another is looked at."""
-    failures.check(request.address)
-    try:
-        return authenticate(request, accounts, now=now, policy=policy)
-    except SignWrong:
-        failures.count(request.address)
-        raise
 
 
 @dataclass(frozen=True, slots=True)

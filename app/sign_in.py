@@ -21,7 +21,7 @@ class SignInService:
         """The account with its secrets; the code is spent.
 
         Raises SignWrong for a code that is unknown, expired, spent or another user's, after nothing but a
-        look-up; RateLimited where the address has sent too many of those; UserDisabled;
+        look-up; RateLimited where the address has sent too many of those for this user; UserDisabled;
         DependencyUnavailable.
         """
         owner = self.codes.owner(code)
@@ -29,7 +29,7 @@ class SignInService:
         if account is not None and not account.enabled:
             raise UserDisabled(username)
         if account is None or not self.codes.spend(code):
-            self.failures.check(address)
-            self.failures.count(address)
+            self.failures.check(address, username)
+            self.failures.count(address, username)
             raise SignWrong("no valid sign-in code")
         return account

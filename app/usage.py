@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 
-from app.authenticate import SignaturePolicy, nonce_ttl_s
+from app.authenticate import nonce_ttl_s
+from app.caller import CallerCheck
 from app.errors import Busy, RateLimited, RequestMalformed
 from app.model import Account, OcrRequest, Usage
-from app.ports import Accounts, Clock, Failures, Nonces, Reports
-from app.service import authenticated
+from app.ports import Clock, Nonces, Reports
 
 EVERYBODY = "*"
 
@@ -46,13 +46,11 @@ class ReportLimit:
 
 @dataclass(frozen=True, slots=True)
 class UsageService:
-    accounts: Accounts
-    failures: Failures
+    caller: CallerCheck
     nonces: Nonces
     reports: Reports
     limit: ReportLimit
     clock: Clock
-    policy: SignaturePolicy
 
     def handle(self, request: OcrRequest, *, first: date, last: date, whose: str | None) -> Usage:
         """Raises ServiceError. The nonce is spent, the quota is not; where there are too many reports at once
@@ -61,9 +59,8 @@ class UsageService:
         whose: None is the caller; an administrator may name another user, or EVERYBODY.
         """
         now = self.clock.now()
-        account = authenticated(request, self.accounts, self.failures, now=now, policy=self.policy)
-        with self.limit.held(account.username):
-            ttl = nonce_ttl_s(request, now=now, policy=self.policy)
+        ttl = nonce_ttl_s(request, now=now, policy=self.caller.policy)
+        with self.caller.proven(request, now=now) as account, self.limit.held(account.username):
             self.nonces.spend_nonce(account, request, nonce_ttl_s=ttl)
             return self._usage(account, first, last, whose)
 
@@ -80,7 +77,7 @@ class UsageService:
         """Who is no administrator cannot tell by the answer which users there are."""
         if username == caller.username:
             return caller
-        found = self.accounts.find(username) if admin else None
+        found = self.caller.accounts.find(username) if admin else None
         if found is None:
             raise RequestMalformed(f"{caller.username} asks for {username}", field="of")
         return found

@@ -15,16 +15,19 @@ from pathlib import Path
 
 from app.authenticate import SignaturePolicy
 from app.background import watch_loop
+from app.caller import CallerCheck
 from app.disk import Disks
 from app.errors import DependencyUnavailable
 from app.exposition import Exposition
 from app.memory import map_large_blocks
 from app.observe import Metrics, configure_logging, log
 from app.offload import Inline, NativeThreads, under_gevent
+from app.pause import sleep_until
 from app.picture.fetch import GuardedFetcher
 from app.picture.host import DecodeHost
 from app.picture.picture import DecodeBudget, DecodeLimits
 from app.ports import Clock, Engine, Offload
+from app.refusals import RefusalLimit
 from app.service import OcrService, Reader, Watched
 from app.sign_in import SignInService
 from app.state.failures import FailureLimit
@@ -41,6 +44,10 @@ SELF_TEST_TEXT = "T-7866"
 
 STORE_TRIES = 30
 """How often, a second apart, a starting worker looks for the database before it gives up."""
+
+
+WORKER_CONNECTIONS = 1000
+"""That gunicorn lets a worker hold at once; gunicorn.py has a copy."""
 
 
 class SystemClock:
@@ -141,13 +148,19 @@ def build_services(settings: Settings) -> Services:
     metrics = Metrics()
     state = build_state(settings, clock, failed=metrics.store_failed, under_gevent=under_gevent())
     fetcher = GuardedFetcher(
-        **settings.fetch.model_dump(), max_picture_bytes=settings.limits.max_picture_bytes, clock=clock
+        **settings.fetch.model_dump(),
+        user_share=settings.auth.user_share,
+        max_picture_bytes=settings.limits.max_picture_bytes,
+        clock=clock,
     )
     suspects = Suspects(settings.engine.crash_dir)
     reader = partial(build_reader, settings, clock, suspects.reading)
     offload = _build_offload(settings, reader, clock, metrics, suspects)
     failures = FailureLimit(
-        settings.auth.failures_file, per_minute=settings.auth.failures_per_minute, clock=clock
+        settings.auth.failures_file,
+        per_minute=settings.auth.failures_per_minute,
+        address_per_minute=settings.auth.address_failures_per_minute,
+        clock=clock,
     )
     policy = SignaturePolicy(
         settings.auth.max_age_s,
@@ -155,24 +168,35 @@ def build_services(settings: Settings) -> Services:
         settings.auth.legacy_nonce_days,
         longest_request_s(settings),
     )
-    ocr = OcrService(
+    caller = CallerCheck(
         accounts=state.accounts,
         failures=failures,
+        refusals=RefusalLimit(
+            per_minute=settings.auth.rate_per_minute,
+            burst=settings.auth.rate_burst,
+            share=settings.auth.user_share,
+            connections=WORKER_CONNECTIONS,
+            clock=clock,
+        ),
+        clock=clock,
+        policy=policy,
+        refused_ms=settings.auth.refused_ms,
+        sleep_until=sleep_until,
+    )
+    ocr = OcrService(
+        caller=caller,
         admission=state.admission,
         usage=state.usage,
         fetcher=fetcher,
         offload=offload,
         clock=clock,
-        policy=policy,
     )
     usage = UsageService(
-        accounts=state.accounts,
-        failures=failures,
+        caller=caller,
         nonces=state.store,
         reports=build_reports(state.store, under_gevent=under_gevent(), failed=metrics.store_failed),
         limit=ReportLimit(settings.usage.reports_at_once),
         clock=clock,
-        policy=policy,
     )
     codes = SignInCodes(state.store.database, valid_s=settings.auth.sign_in_code_s, clock=clock)
     sign_in = SignInService(codes, accounts=state.store, failures=failures)
@@ -260,6 +284,7 @@ def _build_offload(
         threads=1
         if settings.engine.name == "paddleocr"
         else settings.engine.threads,  # PaddleEngine says why
+        user_share=settings.auth.user_share,
         queue_wait_s=settings.engine.queue_wait_s,
         read_limit_s=settings.engine.read_limit_s,
         max_worker_mb=settings.engine.max_worker_mb,

@@ -18,11 +18,11 @@ from app.disk import Disks
 from app.errors import DependencyUnavailable
 from app.model import UsageReport, UserQuota, UserUsage
 from app.ports import Accounts, Admission, Background, Clock, Reports, UsageLog
+from app.rate import Rate
 from app.state.blocking import Run, at_once
 from app.state.cached_accounts import CachedAccounts, forget
 from app.state.database import Database
 from app.state.flush import Mover
-from app.state.rate import Rate
 from app.state.redis_health import backlog
 from app.state.redis_link import RedisLink
 from app.state.redis_state import RedisState
@@ -103,6 +103,7 @@ def build_state(
         key_file=settings.state.key_file,
         rate_per_minute=settings.auth.rate_per_minute,
         rate_burst=settings.auth.rate_burst,
+        user_share=settings.auth.user_share,
         abandoned_after_s=longest_request_s(settings),
         keep_text=settings.usage.keep_text,
         clock=clock,

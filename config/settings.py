@@ -59,10 +59,30 @@ class AuthSettings(Group):
     max_age_s: PositiveInt = Field(300, description="seconds a request's timestamp may be old")
     max_ahead_s: PositiveInt = Field(60, description="seconds it may be ahead of our clock")
     legacy_nonce_days: PositiveInt = Field(30, description="days a nonce of the original scheme is kept")
-    rate_per_minute: PositiveInt = Field(1200, description="requests a user may send a minute, on average")
+    rate_per_minute: PositiveInt = Field(
+        1200,
+        description="requests a user may send a minute, on average, and as many refusals",
+    )
     rate_burst: PositiveInt = Field(200, description="requests a user may send at once")
+    user_share: float = Field(
+        0.25,
+        gt=0,
+        le=1,
+        description="share of a worker's database connections, download slots, places in the queue and "
+        "connections with answers kept back that one user may take",
+    )
     failures_per_minute: PositiveInt = Field(
-        120, description="wrong signatures a minute after which an address has to wait"
+        120,
+        description="wrong signatures a minute for one user name after which more from that address have to "
+        "wait; where the name may sign md5, right ones too",
+    )
+    address_failures_per_minute: PositiveInt = Field(
+        1200, description="wrong signatures a minute for all user names together after which the same holds"
+    )
+    refused_ms: PositiveInt = Field(
+        10,
+        description="milliseconds in multiples of which a wrong signature is answered, so that the time does "
+        "not tell whether there is such a user",
     )
     failures_file: Path = Field(
         HOME / "var" / "failures", description="where they are counted; instances on one machine share it"
@@ -111,7 +131,7 @@ class FetchSettings(Group):
     connect_timeout_s: PositiveFloat = Field(2, description="seconds for one connect")
     read_timeout_s: PositiveFloat = Field(5, description="seconds of silence while reading")
     max_redirects: int = Field(3, ge=0, description="redirects followed")
-    slots: PositiveInt = Field(32, description="downloads at once in a worker; a quarter for one user")
+    slots: PositiveInt = Field(32, description="downloads at once in a worker")
     allow_ports: Annotated[frozenset[int], NoDecode, SplitCommas] = Field(
         frozenset({80, 443}), description="ports that pictures may come from"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from app.errors import NonceReplayed, QuotaExhausted, RateLimited
-from app.model import Account, OcrRequest, Quota, UsageRecord
+from app.model import Account, CachedAccount, OcrRequest, Quota, UsageRecord
 
 
 class FakeClock:
@@ -23,28 +23,34 @@ class FakeClock:
     def advance(self, seconds: float) -> None:
         self.time += seconds
 
+    def advance_to(self, moment: float) -> None:
+        self.time = moment
+
 
 class FakeAccounts:
     def __init__(self, *accounts: Account) -> None:
         self.by_name = {account.username: account for account in accounts}
+
+    def cached(self, username: str) -> CachedAccount:
+        return CachedAccount()
 
     def find(self, username: str) -> Account | None:
         return self.by_name.get(username)
 
 
 class FakeFailures:
-    """Limits nobody until told; counts by address."""
+    """Limits nobody until told; counts by address and user name."""
 
     def __init__(self) -> None:
-        self.counted: Counter[str] = Counter()
-        self.refused: set[str] = set()
+        self.counted: Counter[tuple[str, str]] = Counter()
+        self.refused: set[tuple[str, str]] = set()
 
-    def check(self, address: str) -> None:
-        if address in self.refused:
+    def check(self, address: str, username: str) -> None:
+        if (address, username) in self.refused:
             raise RateLimited(address, retry_after=1)
 
-    def count(self, address: str) -> None:
-        self.counted[address] += 1
+    def count(self, address: str, username: str) -> None:
+        self.counted[address, username] += 1
 
 
 class FakeAdmission:

@@ -28,9 +28,9 @@ from app.errors import PictureTooLarge, PictureUnreachable, ServiceError
 from app.picture.address import Network, is_open, parse_address
 from app.picture.dial import Dialler, Resolver, seconds_left
 from app.picture.hop import BoundedResponse, Hop
-from app.picture.slots import DownloadSlots
 from app.picture.url import Target, UrlPolicy
 from app.ports import Clock
+from app.shares import UserShares
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip"})
@@ -63,6 +63,7 @@ class GuardedFetcher:
         max_redirects: int,
         max_picture_bytes: int,
         slots: int,
+        user_share: float,
         allow_ports: Iterable[int],
         allow_hosts: Iterable[str],
         allow_networks: Iterable[Network],
@@ -77,7 +78,7 @@ class GuardedFetcher:
         self._allow_ports = frozenset(allow_ports)
         self._policy = UrlPolicy(allow_ports=self._allow_ports, allow_hosts=allow_hosts)
         self._dialler = Dialler(frozenset(allow_networks), connect_timeout_s, clock, resolver)
-        self._slots = DownloadSlots(slots, clock)
+        self._slots = UserShares(slots, user_share, clock, what="download slot")
         self._clock = clock
         self._tls = ssl.create_default_context(cafile=str(ca_bundle or DEFAULT_CA_BUNDLE_PATH))
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2

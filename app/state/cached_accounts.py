@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections import OrderedDict
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import TypeVar
+from dataclasses import asdict, dataclass, replace
 
 from app.errors import DependencyUnavailable
-from app.model import Account
+from app.model import Account, CachedAccount
 from app.ports import Clock
 from app.state.held import ACCOUNTS, ACCOUNTS_VERSION, Budget
 from app.state.redis_link import RedisLink, Script
@@ -23,23 +21,27 @@ READ_ANEW_S = 60
 """When a user is read from the database again, in case somebody changed it there by hand."""
 
 LEFT_ALONE_S = 5
-"""How long the database is not asked about users that are known, once it has not answered."""
+"""How long the database is not asked about users who are cached, once it has not answered."""
 
-UNKNOWN_WAIT_S = 1
-"""How long it is asked about nobody then; after that one caller tries."""
+REFUSED_WAIT_S = 1
+"""How long it is asked about nobody else then; after that one caller tries."""
 
 KEPT_IN_PROCESS = 10_000
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """text: as it is in Redis. account: with its secrets readable. until: on the monotonic clock."""
+    """text: as it is in Redis; empty where Redis has nothing that can be read. account: with its secrets
+    readable. read_at: in Unix seconds, when the database had it so. until: on the monotonic clock.
+    """
 
     text: str
-    account: Account
+    account: Account | None
+    read_at: float
     until: float
+
+
+_NOTHING = Kept("", None, 0, 0)
 
 
 class CachedAccounts:
@@ -51,53 +53,52 @@ class CachedAccounts:
         self._clock = clock
         self._remember = Script(link, "remember")
         self._kept: OrderedDict[str, Kept] = OrderedDict()
-        self._unknown: OrderedDict[str, float] = OrderedDict()  # until when, by name
         self._refresh_from = 0.0
         self._database_from = 0.0  # 0: it has answered
 
-    def find(self, username: str) -> Account | None:
-        """As ports.Accounts. Raises DependencyUnavailable."""
+    def cached(self, username: str) -> CachedAccount:
+        """As ports.Accounts. A user read long ago is not fresh for one caller, who asks the database."""
         now = self._clock.monotonic()
-        kept = self._kept.get(username)
-        if kept is not None and now < kept.until:
-            return kept.account
-        if now < self._unknown.get(username, 0.0):
+        kept = self._kept.get(username, _NOTHING)
+        if now >= kept.until:
+            text = self._link.ask("HGET", ACCOUNTS, username) or ""
+            kept = replace(kept, until=now + KEPT_S) if text == kept.text else self._read(text, now)
+            self._keep(username, kept)
+        if kept.account is None:
+            return CachedAccount()
+        fresh = now < self._refresh_from or self._clock.now() - kept.read_at <= READ_ANEW_S
+        if not fresh:
+            self._refresh_from = now + LEFT_ALONE_S  # for the others, too, while this one asks
+        return CachedAccount(kept.account, fresh)
+
+    def find(self, username: str) -> Account | None:
+        """As ports.Accounts; then Redis has the user as the database does."""
+        version = self._link.ask("GET", ACCOUNTS_VERSION)
+        sealed = self._from_database(username)
+        self._refresh_from = 0.0
+        if sealed is None:
+            self._link.ask("HDEL", ACCOUNTS, username)
+            self._keep(username, replace(_NOTHING, until=self._clock.monotonic() + KEPT_S))
             return None
-        text = self._text(username, now)
-        if text is None:
-            self._kept.pop(username, None)
-            _put(self._unknown, username, now + KEPT_S)
-            return None
-        if kept is not None and kept.text == text:
-            account = kept.account
-        else:
-            account = self._sql.unsealed(_parsed(text)[1])
-        _put(self._kept, username, Kept(text, account, now + KEPT_S))
+        account, read_at = self._sql.unsealed(sealed), self._clock.now()
+        text = json.dumps({"read_at": read_at, "account": asdict(sealed)})
+        if self._remember([ACCOUNTS, ACCOUNTS_VERSION], username, version or "0", text):
+            self._keep(username, Kept(text, account, read_at, self._clock.monotonic() + KEPT_S))
         return account
 
-    def _text(self, username: str, now: float) -> str | None:
-        """As it is in Redis, or else in the database; what cannot be read there is as if it were absent."""
-        text: str | None = self._link.ask("HGET", ACCOUNTS, username)
+    def _read(self, text: str, now: float) -> Kept:
+        """What is absent, or of another release, is nothing."""
         try:
-            read_at, _ = _parsed(text or "")
-        except (ValueError, KeyError, TypeError):  # absent, or of another release
-            return self._read(username)
-        if now >= self._refresh_from and self._clock.now() - read_at > READ_ANEW_S:
-            self._refresh_from = now + LEFT_ALONE_S  # for the others, too, while this one asks
-            with suppress(DependencyUnavailable):
-                text = self._read(username)
-                self._refresh_from = 0.0
-        return text
+            read_at, sealed = _parsed(text)
+        except (ValueError, KeyError, TypeError):
+            return Kept(text, None, 0, now + KEPT_S)
+        return Kept(text, self._sql.unsealed(sealed), read_at, now + KEPT_S)
 
-    def _read(self, username: str) -> str | None:
-        version = self._link.ask("GET", ACCOUNTS_VERSION)
-        account = self._from_database(username)
-        if account is None:
-            self._link.ask("HDEL", ACCOUNTS, username)
-            return None
-        text = json.dumps({"read_at": self._clock.now(), "account": asdict(account)})
-        self._remember([ACCOUNTS, ACCOUNTS_VERSION], username, version or "0", text)
-        return text
+    def _keep(self, username: str, kept: Kept) -> None:
+        self._kept[username] = kept
+        self._kept.move_to_end(username)
+        if len(self._kept) > KEPT_IN_PROCESS:
+            self._kept.popitem(last=False)
 
     def _from_database(self, username: str) -> Account | None:
         """Names that nobody has must not keep a silent database's connections from those who have one."""
@@ -106,11 +107,11 @@ class CachedAccounts:
             wait_s = math.ceil(self._database_from - now)
             raise DependencyUnavailable("the database is left alone for a moment", retry_after=wait_s)
         if self._database_from:
-            self._database_from = now + UNKNOWN_WAIT_S  # for the others: this call finds out
+            self._database_from = now + REFUSED_WAIT_S  # for the others: this call finds out
         try:
             account = self._sql.sealed(username)
         except DependencyUnavailable:
-            self._database_from = self._clock.monotonic() + UNKNOWN_WAIT_S
+            self._database_from = self._clock.monotonic() + REFUSED_WAIT_S
             raise
         self._database_from = 0.0
         return account
@@ -134,13 +135,6 @@ def forget(link: RedisLink, username: str, budget: Budget | None = None) -> None
             f"{username} is changed in the database, but Redis could not be told ({error.detail}): "
             f"it takes effect within {READ_ANEW_S} s; a new quota should be set again then"
         ) from error
-
-
-def _put(kept: OrderedDict[str, T], name: str, value: T) -> None:
-    kept[name] = value
-    kept.move_to_end(name)
-    if len(kept) > KEPT_IN_PROCESS:
-        kept.popitem(last=False)
 
 
 def _parsed(text: str) -> tuple[float, Account]:

@@ -1,4 +1,4 @@
-"""How many wrong signatures an address may send: a table of fixed size that a machine's workers share."""
+"""How many wrong signatures are examined: a table of fixed size that a machine's workers share."""
 
 from __future__ import annotations
 
@@ -11,56 +11,65 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from app.disk import lacks_room
 from app.errors import RateLimited
+from app.network import network_of, parsed
 from app.ports import Clock
-from app.state.rate import Rate
+from app.rate import Rate
 
 SLOTS = 1 << 17
-IPV6_PREFIX = 64
-"""What one subscriber has; every address of it is as good as another."""
-
 _SALT_BYTES = 16
 _SLOT = struct.Struct("=q")
 _BYTES = _SALT_BYTES + SLOTS * _SLOT.size
 
 
 class FailureLimit:
-    """Implements Failures, in a file mapped into memory that no number of addresses makes grow.
+    """Implements Failures, in a file mapped into memory that no number of addresses and names makes grow.
 
-    An address has two slots, each with the time that rate.py needs; it is refused while both say so. Others
-    that share one of them make no difference, and which they are nobody outside can tell. Workers write
-    without a lock: of two failures at the same moment one may go uncounted.
+    per_minute: wrong signatures for one user name from one address. address_per_minute: for all names from
+    one address, so that nobody tries a password with one name after the other.
+
+    A key, which is an address or an address with a name, has two slots, each with the time that app/rate.py
+    needs; it is over its limit while both say so. Others that share one of them make no difference, and which
+    they are nobody outside can tell. Workers write without a lock: of two failures at the same moment one may
+    go uncounted.
     """
 
-    def __init__(self, file: Path, *, per_minute: int, clock: Clock) -> None:
+    def __init__(self, file: Path, *, per_minute: int, address_per_minute: int, clock: Clock) -> None:
         self._file = file
-        self._rate = Rate(per_minute=per_minute, burst=per_minute)
+        self._by_name = Rate(per_minute=per_minute, burst=per_minute)
+        self._by_address = Rate(per_minute=address_per_minute, burst=address_per_minute)
         self._clock = clock
 
     def start(self) -> None:
         """Open the table, and make it where it is missing or broken. Raises OSError."""
         _ = self._table
 
-    def check(self, address: str) -> None:
-        """Raises RateLimited while the address has sent too many."""
-        if network := _network(address):
-            earliest = min(_SLOT.unpack_from(self._table, place)[0] for place in self._places(network))
-            self._rate.next_arrival(earliest, self._now_us())
-
-    def count(self, address: str) -> None:
-        """One more."""
-        network = _network(address)
-        if not network:
-            return
+    def check(self, address: str, username: str) -> None:
+        """Raises RateLimited while too many came from this address, for this name or for all of them."""
         now = self._now_us()
-        for place in self._places(network):
-            (stored,) = _SLOT.unpack_from(self._table, place)
-            with suppress(RateLimited):
-                _SLOT.pack_into(self._table, place, self._rate.next_arrival(stored, now))
+        for key, rate in self._limits(address, username):
+            rate.next_arrival(min(self._stored(place) for place in self._places(key)), now)
+
+    def count(self, address: str, username: str) -> None:
+        """One more."""
+        now = self._now_us()
+        for key, rate in self._limits(address, username):
+            for place in self._places(key):
+                with suppress(RateLimited):
+                    _SLOT.pack_into(self._table, place, rate.next_arrival(self._stored(place), now))
+
+    def _limits(self, address: str, username: str) -> tuple[tuple[bytes, Rate], ...]:
+        """None for no address and for a proxy on this machine that is not believed: one of its callers could
+        have a user locked out from everywhere.
+        """
+        found = parsed(address)
+        if not address or (found is not None and found.is_loopback):
+            return ()
+        network = network_of(address) or address.encode()
+        return (b"all" + network, self._by_address), (b"one" + network + username.encode(), self._by_name)
 
     @cached_property
     def _table(self) -> mmap.mmap:
@@ -82,28 +91,17 @@ class FailureLimit:
                 os.posix_fallocate(file.fileno(), 0, _BYTES)  # no hole that a full disk turns into a SIGBUS
                 return mmap.mmap(file.fileno(), _BYTES)
 
-    def _places(self, network: bytes) -> tuple[int, int]:
-        digest = hashlib.blake2b(network, key=self._table[:_SALT_BYTES], digest_size=8).digest()
+    def _stored(self, place: int) -> int:
+        found: int = _SLOT.unpack_from(self._table, place)[0]
+        return found
+
+    def _places(self, key: bytes) -> tuple[int, int]:
+        digest = hashlib.blake2b(key, key=self._table[:_SALT_BYTES], digest_size=8).digest()
         first, second = (int.from_bytes(half) % SLOTS for half in (digest[:4], digest[4:]))
         return _SALT_BYTES + first * _SLOT.size, _SALT_BYTES + second * _SLOT.size
 
     def _now_us(self) -> int:
         return int(self._clock.now() * 1_000_000)
-
-
-def _network(address: str) -> bytes:
-    """What an address is counted as. Empty for no address and for a proxy on this machine that is not
-    believed: all its callers would wait for one of them.
-    """
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address.encode()
-    if isinstance(parsed, IPv6Address):
-        if parsed.ipv4_mapped is None:
-            return b"" if parsed.is_loopback else parsed.packed[: IPV6_PREFIX // 8]
-        parsed = parsed.ipv4_mapped  # how a socket for both versions names an IPv4 caller
-    return b"" if parsed.is_loopback else parsed.packed
 
 
 @contextmanager

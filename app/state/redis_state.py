@@ -23,10 +23,10 @@ from app.errors import (
 )
 from app.model import Account, KeepText, OcrRequest, Quota, UsageRecord
 from app.ports import Clock
+from app.rate import Rate
 from app.state.admission import ANSWER_LOST_MS
 from app.state.held import EPOCH, OPEN, STREAM, Budget, Held, nonce_key, rate_key, recognised_key
 from app.state.quota import charged_rows, period_left_s
-from app.state.rate import Rate
 from app.state.records import columns
 from app.state.redis_link import RedisLink, RedisUnavailable, Script
 from app.state.spool import Spool

@@ -7,18 +7,20 @@ charged when it is begun, and gives that back when it ends otherwise than with a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from app.errors import DependencyUnavailable
-from app.model import Account, KeepText, OcrRequest, Quota, UsageRecord, UsageReport
+from app.model import Account, CachedAccount, KeepText, OcrRequest, Quota, UsageRecord, UsageReport
 from app.ports import Clock
+from app.rate import Rate
+from app.shares import UserShares
 from app.state import schema
 from app.state.admission import (
     begin_record,
@@ -32,7 +34,6 @@ from app.state.admission import (
 from app.state.database import Database
 from app.state.lost import close_lost, owners_of_lost
 from app.state.quota import DAY_MS, charge, counted
-from app.state.rate import Rate
 from app.state.records import columns
 from app.state.reports import UsageReports, report
 from app.state.secrets import SecretBox
@@ -61,6 +62,7 @@ class SqlStore:
 
     changed: told of each user whom the operator has changed.
     rate_per_minute, rate_burst: requests a user may send on average, and at once.
+    user_share (0-1): of the connections, that requests of one user may hold at once.
     abandoned_after_s: longer than any request may take. A record that still runs after it was lost with its
     worker: it is closed with status 5 and gives its quota back, at the user's next admission or by `sweep`.
     """
@@ -73,6 +75,7 @@ class SqlStore:
         clock: Clock,
         rate_per_minute: int,
         rate_burst: int,
+        user_share: float,
         abandoned_after_s: float,
         keep_text: KeepText = "none",
         changed: Changed = lambda username, budget: None,
@@ -81,6 +84,13 @@ class SqlStore:
         self.shown = database.shown  # its URL, without a password
         self._box = SecretBox(key_file)
         self._rate = Rate(per_minute=rate_per_minute, burst=rate_burst)
+        self._shares = UserShares(
+            database.connections,
+            user_share,
+            clock,
+            what="database connection",
+            refusal=DependencyUnavailable,
+        )
         self.users = UserDirectory(self.database, self._box, clock, changed)
         self._clock = clock
         self._keep_text = keep_text
@@ -128,6 +138,10 @@ class SqlStore:
     def close(self) -> None:
         self.database.close()
 
+    def cached(self, username: str) -> CachedAccount:
+        """As ports.Accounts: nothing."""
+        return CachedAccount()
+
     def find(self, username: str) -> Account | None:
         """As ports.Accounts. Raises DependencyUnavailable, also where a secret's key is lost."""
         sealed = self.sealed(username)
@@ -164,7 +178,7 @@ class SqlStore:
         body may be sent again later.
         """
         now = self._now_ms()
-        with self.database.write() as connection:
+        with self._in_turn(account) as connection:
             user = locked_user(connection, account)
             if close_lost(connection, user.id, begun_before=self._lost_before(now), now_ms=now):
                 user = locked_user(connection, account)
@@ -182,7 +196,7 @@ class SqlStore:
     def spend_nonce(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> None:
         """As ports.Nonces."""
         now = self._now_ms()
-        with self.database.write() as connection:
+        with self._in_turn(account) as connection:
             user = locked_user(connection, account)
             if spend_nonce(connection, user.id, request, now, now + math.ceil(nonce_ttl_s * 1000)):
                 arrival = self._rate.next_arrival(user.rate_tat_us, now * 1000)
@@ -257,6 +271,13 @@ class SqlStore:
             with self.database.write() as connection:
                 if purge_nonces(connection, now, PURGED_PER_SWEEP) < PURGED_PER_SWEEP:
                     return closed
+
+    @contextmanager
+    def _in_turn(self, account: Account) -> Iterator[Connection]:
+        """A transaction for a caller, who waits for its share of the connections as for a connection."""
+        wait_until = self._clock.monotonic() + self.database.busy_timeout_s
+        with self._shares.hold(account.username, wait_until), self.database.write() as connection:
+            yield connection
 
     def _lost_before(self, now: int) -> int:
         """Whatever began before and still runs was lost."""

@@ -18,6 +18,9 @@ from sqlalchemy.pool import NullPool
 
 from app.state.blocking import Run, at_once
 
+CONNECTIONS = 15
+"""That a process holds at most."""
+
 _LONGEST_PAUSE_S = 0.016  # between two attempts to get the lock
 
 
@@ -32,7 +35,8 @@ def engine(url: URL, *, busy_timeout_ms: int, in_threads: bool = False, run_comm
     write-ahead log into the file. All the rest is done at once.
     """
     busy_timeout_s = busy_timeout_ms / 1000
-    pool: dict[str, Any] = {"poolclass": NullPool} if in_threads else {"pool_timeout": busy_timeout_s}
+    shared = {"pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": busy_timeout_s}
+    pool: dict[str, Any] = {"poolclass": NullPool} if in_threads else shared
     made = create_engine(
         url,
         connect_args={

@@ -12,11 +12,11 @@ from uuid import NAMESPACE_OID, uuid5
 
 from app.model import Account, OcrRequest
 from app.ports import Accounts, Admission, Clock, UsageLog
+from app.rate import Rate
 from app.state.cached_accounts import CachedAccounts, forget
 from app.state.database import Database
 from app.state.flush import Mover
 from app.state.quota import charged_rows
-from app.state.rate import Rate
 from app.state.redis_link import RedisLink
 from app.state.redis_state import RedisState
 from app.state.spool import Spool
@@ -122,6 +122,7 @@ def sql_store(
         "key_file": folder / "var" / "secret.key",
         "rate_per_minute": 60,
         "rate_burst": 100,
+        "user_share": 1,
         "abandoned_after_s": 120,
     }
     database = Database(

@@ -24,12 +24,12 @@ from app.errors import (
     ServiceError,
     TimestampExpired,
 )
-from app.model import RECOGNISED, Quota, UsageRecord
+from app.model import RECOGNISED, Account, CachedAccount, Quota, UsageRecord
+from app.rate import Rate
 from app.state import dead_letters
 from app.state.cached_accounts import LEFT_ALONE_S, READ_ANEW_S, CachedAccounts
 from app.state.flush import IDLE_S
 from app.state.held import Held
-from app.state.rate import Rate
 from app.state.redis_health import backlog
 from app.state.redis_link import RedisLink
 from app.state.sql import SqlStore
@@ -596,16 +596,27 @@ def test_what_waits_is_counted_and_its_age_told(redis_store: RedisStore) -> None
     }
 
 
+def served(accounts: CachedAccounts, username: str = "alice") -> Account:
+    """The user as the cache lets it in without the database."""
+    cached = accounts.cached(username)
+    assert cached.account is not None
+    assert cached.fresh
+    return cached.account
+
+
 def test_a_disabled_user_stops_and_a_new_secret_works_within_a_second(redis_store: RedisStore) -> None:
     redis_store.sql.users.add("alice")
-    assert redis_store.accounts.find("alice").enabled  # type: ignore[union-attr]
+    assert redis_store.accounts.find("alice")
+    assert served(redis_store.accounts).enabled
     redis_store.sql.users.set_enabled("alice", False)
     time.sleep(0.6)
+    assert redis_store.accounts.cached("alice") == CachedAccount()
     assert not redis_store.accounts.find("alice").enabled  # type: ignore[union-attr]
+    assert not served(redis_store.accounts).enabled
 
     secret = redis_store.sql.users.rotate_secret("alice")
-    time.sleep(0.6)
     assert redis_store.accounts.find("alice").secrets[0] == secret  # type: ignore[union-attr]
+    assert served(redis_store.accounts).secrets[0] == secret
 
 
 def test_secrets_lie_encrypted_in_redis(redis_store: RedisStore) -> None:
@@ -644,19 +655,25 @@ def test_a_user_known_for_long_stays_while_the_database_is_down(
 
     alone, started_anew = node(down), node(down)
     node(redis_store.sql).find("alice")
-    assert alone.find("alice").secrets == (secret,)  # type: ignore[union-attr]
+    assert served(alone).secrets == (secret,)
     clock.advance(READ_ANEW_S + 1)
     for accounts in (alone, started_anew):
-        assert accounts.find("alice").secrets == (secret,)  # type: ignore[union-attr]
+        stale = accounts.cached("alice")
+        assert (stale.account and stale.account.secrets, stale.fresh) == ((secret,), False)
+        with pytest.raises(DependencyUnavailable):
+            accounts.find("alice")
+        assert served(accounts).secrets == (secret,)  # the others do not ask meanwhile
     with pytest.raises(DependencyUnavailable):
         alone.find("bob")
 
     with redis_store.sql.database.write() as connection:  # by hand
         connection.exec_driver_sql("UPDATE users SET enabled = 0")
     alone._sql = redis_store.sql
-    assert alone.find("alice").enabled  # type: ignore[union-attr]
+    assert served(alone).enabled
     clock.advance(LEFT_ALONE_S)
+    assert not alone.cached("alice").fresh
     assert not alone.find("alice").enabled  # type: ignore[union-attr]
+    assert not served(alone).enabled
 
 
 @pytest.mark.parametrize(
@@ -665,9 +682,9 @@ def test_a_user_known_for_long_stays_while_the_database_is_down(
 def test_a_user_in_the_words_of_another_release_is_read_anew(redis_store: RedisStore, text: str) -> None:
     secret = redis_store.sql.users.add("alice")
     redis_store.link.ask("HSET", "ocr:accounts", "alice", text)
-    account = redis_store.accounts.find("alice")
-    assert account is not None
-    assert account.secrets == (secret,)
+    assert redis_store.accounts.cached("alice") == CachedAccount()
+    assert redis_store.accounts.find("alice")
+    assert served(redis_store.accounts).secrets == (secret,)
 
 
 def test_unknown_names_leave_a_silent_database_alone(
@@ -689,7 +706,7 @@ def test_unknown_names_leave_a_silent_database_alone(
                 redis_store.accounts.find(f"nobody-{number}")
         assert asked == ["nobody-0"]
         assert refused.value.retry_after == 1
-        assert redis_store.accounts.find("alice")  # whom Redis knows
+        assert served(redis_store.accounts)  # whom Redis knows
         clock.advance(1)
         for number in range(20):
             with pytest.raises(DependencyUnavailable):
@@ -699,28 +716,20 @@ def test_unknown_names_leave_a_silent_database_alone(
     assert redis_store.accounts.find("nobody") is None
 
 
-def test_unknown_names_are_kept_for_a_moment_and_not_without_end(
+def test_names_are_kept_for_a_moment_and_not_without_end(
     redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.state.cached_accounts.KEPT_IN_PROCESS", 3)
     clock = redis_store.accounts._clock = FakeClock(time.time())
-    asked, sealed = [], redis_store.sql.sealed
-
-    def counted(username: str) -> object:
-        asked.append(username)
-        return sealed(username)
-
-    monkeypatch.setattr(redis_store.sql, "sealed", counted)
-    for _ in range(5):
-        assert redis_store.accounts.find("alice") is None
-    assert asked == ["alice"]
     for number in range(9):
-        redis_store.accounts.find(f"nobody-{number}")
-    assert len(redis_store.accounts._unknown) == 3
+        assert redis_store.accounts.cached(f"nobody-{number}") == CachedAccount()
+    assert len(redis_store.accounts._kept) == 3
 
-    redis_store.sql.users.add("alice")
+    redis_store.sql.users.add("nobody-8")
+    CachedAccounts(redis_store.link, redis_store.sql, clock).find("nobody-8")  # another process
+    assert redis_store.accounts.cached("nobody-8") == CachedAccount()
     clock.advance(0.5)
-    assert redis_store.accounts.find("alice")
+    assert redis_store.accounts.cached("nobody-8").account
 
 
 def test_dead_letters_are_put_back_once_the_reason_is_gone(redis_store: RedisStore) -> None:

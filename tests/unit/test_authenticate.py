@@ -11,6 +11,7 @@ from app.authenticate import (
     authenticate,
     nonce_ttl_s,
     require_labels,
+    require_permitted,
     sign,
     sign_legacy,
     string_to_sign,
@@ -60,7 +61,9 @@ def legacy_request(**changes: object) -> OcrRequest:
 
 
 def admitted(asked: OcrRequest, now: float = NOW) -> Account:
-    return authenticate(asked, ACCOUNTS, now=now, policy=POLICY)
+    account = authenticate(asked, ACCOUNTS, now=now, policy=POLICY)
+    require_permitted(asked, account)
+    return account
 
 
 def test_a_signed_request_is_its_users() -> None:

@@ -33,8 +33,8 @@ answers = {
 with PictureHost(answers) as host:
     fetcher = GuardedFetcher(
         timeout_s=3, connect_timeout_s=20, read_timeout_s=20, max_redirects=3, max_picture_bytes=10_000,
-        slots=400, allow_ports={host.port}, allow_hosts=(), allow_networks={ip_network("127.0.0.0/8")},
-        clock=SystemClock(), resolver=resolve,
+        slots=400, user_share=0.25, allow_ports={host.port}, allow_hosts=(),
+        allow_networks={ip_network("127.0.0.0/8")}, clock=SystemClock(), resolver=resolve,
     )
     def outcome(url):
         try:

@@ -19,9 +19,7 @@ from app.errors import Busy, PictureTooLarge, PictureUnreachable, PictureUrlNotA
 from app.picture.dial import Dialler
 from app.picture.fetch import GuardedFetcher
 from app.picture.hop import MAX_HEAD_BYTES, Hop
-from app.picture.slots import DownloadSlots
 from app.picture.url import Target
-from tests.fakes import FakeClock
 from tests.picture_host import Answer, PictureHost, SystemClock, endless, http, redirect, silence, slowly
 
 LOOPBACK = ip_network("127.0.0.0/8")
@@ -40,6 +38,7 @@ def fetcher(host: PictureHost | None = None, **changed: Any) -> GuardedFetcher:
         "max_redirects": 3,
         "max_picture_bytes": MAX_BYTES,
         "slots": 8,
+        "user_share": 0.25,
         "allow_ports": {80, 443, host.port} if host else {80, 443},
         "allow_hosts": (),
         "allow_networks": {LOOPBACK},
@@ -418,27 +417,6 @@ def test_a_hundred_at_once_each_gets_its_own() -> None:
 
 
 # Slots
-
-
-def test_slots_and_the_share_of_a_user() -> None:
-    clock = FakeClock()
-    slots = DownloadSlots(8, clock)
-    with slots.hold("alice", clock.time), slots.hold("alice", clock.time):
-        with pytest.raises(Busy) as caught, slots.hold("alice", clock.time):
-            pass
-        assert caught.value.retry_after == 1
-        with slots.hold("bob", clock.time):
-            pass
-    with slots.hold("alice", clock.time):
-        pass
-
-
-def test_all_slots_held() -> None:
-    clock = FakeClock()
-    slots = DownloadSlots(2, clock)
-    full = slots.hold("a", clock.time), slots.hold("b", clock.time)
-    with full[0], full[1], pytest.raises(Busy), slots.hold("c", clock.time):
-        pass
 
 
 def test_a_slot_is_waited_for() -> None:

@@ -89,6 +89,7 @@ def fetch(host: PictureHost, url: str, *more_ports: int, **changed: Any) -> byte
         "max_redirects": 3,
         "max_picture_bytes": 100_000,
         "slots": 4,
+        "user_share": 0.25,
         "allow_ports": {host.port, *more_ports},
         "allow_hosts": (),
         "allow_networks": {ip_network("127.0.0.0/8")},

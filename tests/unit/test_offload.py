@@ -60,6 +60,7 @@ class Bench:
         self.offload = NativeThreads(
             lambda: self.reader,
             threads=threads,
+            user_share=0.25,
             queue_wait_s=queue_wait_s,
             read_limit_s=read_limit_s,
             max_worker_mb=max_worker_mb,
@@ -89,6 +90,7 @@ def unstarted(build: Callable[[], SleepyReader]) -> NativeThreads:
     return NativeThreads(
         build,
         threads=1,
+        user_share=0.25,
         queue_wait_s=1,
         read_limit_s=1,
         max_worker_mb=0,
@@ -218,7 +220,7 @@ def test_a_caller_who_hung_up_while_the_picture_was_fetched_gets_no_thread(bench
     assert not bench.reader.threads
 
 
-def test_pictures_that_never_come_take_no_more_than_their_users_quarter() -> None:
+def test_pictures_that_never_come_take_no_more_than_their_users_share() -> None:
     """Of a room of eight: whoever sends more is refused itself, and two of them leave room for others."""
     bench = Bench(threads=1, queue_wait_s=8 * FIRST_GUESS_S)
     with ExitStack() as places:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.authenticate import SignaturePolicy, sign
+from app.authenticate import SignaturePolicy, sign, sign_legacy
+from app.caller import CallerCheck
 from app.errors import (
     Busy,
     DependencyUnavailable,
@@ -18,9 +19,20 @@ from app.errors import (
     SignWrong,
     TimestampExpired,
 )
-from app.model import Account, Line, OcrRequest, Page, PictureInfo, Reading, ReadOptions, UsageRecord
+from app.model import (
+    Account,
+    CachedAccount,
+    Line,
+    OcrRequest,
+    Page,
+    PictureInfo,
+    Reading,
+    ReadOptions,
+    UsageRecord,
+)
 from app.offload import Inline
 from app.ports import Offload
+from app.refusals import RefusalLimit
 from app.service import OcrService
 from tests.contract.state import sql_store
 from tests.fakes import FakeAccounts, FakeAdmission, FakeClock, FakeFailures, FakeUsageLog
@@ -75,14 +87,30 @@ class Story:
         self.read_pictures: list[bytes] = []
         self.failures = FakeFailures()
         self.service = OcrService(
-            failures=self.failures,
-            accounts=FakeAccounts(Account(1, "alice", (SECRET,), quota_limit=10)),
+            caller=CallerCheck(
+                accounts=FakeAccounts(
+                    Account(1, "alice", (SECRET,), quota_limit=10),
+                    Account(2, "legacy", (SECRET,), allow_legacy_sign=True),
+                ),
+                failures=self.failures,
+                refusals=RefusalLimit(
+                    per_minute=60,
+                    burst=9,
+                    share=1,
+                    connections=8,
+                    clock=self.clock,
+                    sleep=self.clock.advance,
+                ),
+                clock=self.clock,
+                policy=SignaturePolicy(300, 60, 30, 120),
+                refused_ms=10,
+                sleep_until=self.clock.advance_to,
+            ),
             admission=self.admission,
             usage=self.usage,
             fetcher=self.fetcher,
             offload=Inline(lambda: self._read, clock=self.clock),
             clock=self.clock,
-            policy=SignaturePolicy(300, 60, 30, 120),
         )
 
     def _read(self, data: bytes, options: ReadOptions) -> Reading:
@@ -151,7 +179,7 @@ class SlowAccounts(FakeAccounts):
     """The store takes a while to say who somebody is."""
 
     def __init__(self, story: Story, seconds: float) -> None:
-        super().__init__(*story.service.accounts.by_name.values())  # type: ignore[attr-defined]
+        super().__init__(*story.service.caller.accounts.by_name.values())  # type: ignore[attr-defined]
         self.clock, self.seconds = story.clock, seconds
 
     def find(self, username: str) -> Account | None:
@@ -168,13 +196,13 @@ def test_a_nonce_is_remembered_for_a_request_that_came_in_time_and_is_slow(tmp_p
     request = story.request()
     service.handle(request)
     story.clock.advance(300)  # as old as it may be
-    late = replace(service, accounts=SlowAccounts(story, 60))
+    late = replace(service, caller=replace(service.caller, accounts=SlowAccounts(story, 60)))
     with pytest.raises(NonceReplayed):
         late.handle(replace(request, request_id="b" * 32, deadline=story.clock.monotonic() + 90))
     store.close()
 
 
-def test_wrong_signatures_count_against_their_address_and_other_failures_do_not() -> None:
+def test_wrong_signatures_count_by_address_and_name_and_other_failures_do_not() -> None:
     story = Story()
     request = replace(story.request(), address="192.0.2.1")
     for wrong in (replace(request, sign="0" * 64), replace(request, username="nobody")):
@@ -183,15 +211,115 @@ def test_wrong_signatures_count_against_their_address_and_other_failures_do_not(
     with pytest.raises(TimestampExpired):
         story.service.handle(replace(request, timestamp=1))
     story.service.handle(request)
-    assert story.failures.counted == {"192.0.2.1": 2}
+    assert story.failures.counted == {("192.0.2.1", "alice"): 1, ("192.0.2.1", "nobody"): 1}
 
 
-def test_an_address_over_its_limit_waits_even_with_a_good_signature() -> None:
+def test_a_right_signature_passes_however_many_wrong_ones_came_from_its_address() -> None:
     story = Story()
-    story.failures.refused.add("192.0.2.1")
-    with pytest.raises(RateLimited):
-        story.service.handle(replace(story.request(), address="192.0.2.1"))
-    assert not story.admission.nonces
+    request = replace(story.request(), address="192.0.2.1")
+    for name in ("alice", "nobody"):
+        story.failures.refused.add(("192.0.2.1", name))
+        with pytest.raises(RateLimited):
+            story.service.handle(replace(request, username=name, sign="0" * 64))
+    assert not story.failures.counted  # enough is known
+    assert story.service.handle(request).reading is READING
+
+
+@pytest.mark.parametrize("legacy", [True, False])
+def test_a_right_guess_of_a_password_does_not_show_over_the_limit(legacy: bool) -> None:
+    """The password of a user who may sign md5 can be tried with either signature."""
+    story = Story()
+    request = story.request()
+    fields = {**request.signed_fields, "username": "legacy"}
+    right = sign_legacy(SECRET, "legacy", request.nonce) if legacy else sign(SECRET, fields)
+    asked = replace(request, username="legacy", signed_fields=fields, legacy=legacy, address="192.0.2.1")
+    story.failures.refused.add(("192.0.2.1", "legacy"))
+    told = set()
+    for signature in (right, "0" * len(right)):
+        with pytest.raises(RateLimited) as refused:
+            story.service.handle(replace(asked, sign=signature))
+        told.add((refused.value.retry_after, story.clock.now()))
+        story.clock.advance_to(1_800_000_000.0)
+    assert len(told) == 1
+    story.service.handle(replace(asked, sign=right, address="192.0.2.2"))
+
+
+@pytest.mark.parametrize(("took_s", "answered_s"), [(0, 0.01), (0.009, 0.01), (0.011, 0.02)])
+def test_a_wrong_signature_is_answered_after_whole_steps(took_s: float, answered_s: float) -> None:
+    story = Story()
+    begun = story.clock.now()
+    caller = replace(story.service.caller, accounts=SlowAccounts(story, took_s))
+    for name in ("alice", "nobody"):
+        with pytest.raises(SignWrong):
+            replace(story.service, caller=caller).handle(
+                replace(story.request(), username=name, sign="0" * 64)
+            )
+        assert story.clock.now() - begun == pytest.approx(answered_s)
+        story.clock.advance_to(begun)
+
+
+class Cache(FakeAccounts):
+    """Knows alice, and has a database that may be down."""
+
+    def __init__(self, account: Account, *, fresh: bool, down: bool) -> None:
+        super().__init__(account)
+        self.known, self.down = CachedAccount(account, fresh), down
+
+    def cached(self, username: str) -> CachedAccount:
+        return self.known if username == "alice" else CachedAccount()
+
+    def find(self, username: str) -> Account | None:
+        if self.down:
+            raise DependencyUnavailable("down")
+        return super().find(username)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_while_the_database_is_down_only_a_right_signature_shows_who_is_cached(fresh: bool) -> None:
+    story = Story()
+    cache = Cache(Account(1, "alice", (SECRET,)), fresh=fresh, down=True)
+    service = replace(story.service, caller=replace(story.service.caller, accounts=cache))
+    for name in ("alice", "nobody"):
+        with pytest.raises(DependencyUnavailable):
+            service.handle(replace(story.request(), username=name, sign="0" * 64))
+    assert service.handle(story.request()).reading is READING
+
+
+def test_a_secret_that_is_not_in_the_cache_yet_is_looked_for_in_the_database() -> None:
+    story = Story()
+    cache = Cache(Account(1, "alice", (SECRET,)), fresh=True, down=False)
+    cache.known = CachedAccount(Account(1, "alice", ("an older secret",)), fresh=True)
+    service = replace(story.service, caller=replace(story.service.caller, accounts=cache))
+    assert service.handle(story.request()).reading is READING
+
+
+def test_who_is_refused_again_and_again_is_answered_before_the_signature_is_looked_at() -> None:
+    """Only from the address that the refused requests came from, and nobody else in that name."""
+    story = Story()
+    here = replace(story.request(), address="192.0.2.1")
+    story.service.handle(here)
+    for _ in range(10):
+        with pytest.raises(NonceReplayed):
+            story.service.handle(replace(here, request_id="b" * 32))
+    story.failures.counted.clear()
+    with pytest.raises(RateLimited) as refused:
+        story.service.handle(replace(here, sign="0" * 64))
+    assert refused.value.retry_after
+    assert not story.failures.counted
+    with pytest.raises(NonceReplayed):
+        story.service.handle(replace(here, request_id="b" * 32, address="192.0.2.2"))
+    with pytest.raises(SignWrong):
+        story.service.handle(replace(here, username="nobody", sign="0" * 64))
+    story.clock.advance(11)
+    with pytest.raises(NonceReplayed):
+        story.service.handle(replace(here, request_id="b" * 32))
+
+
+def test_strangers_do_not_have_a_user_refused() -> None:
+    story = Story()
+    for _ in range(200):
+        with pytest.raises(SignWrong):
+            story.service.handle(replace(story.request(), sign="0" * 64))
     assert story.service.handle(story.request()).reading is READING
 
 

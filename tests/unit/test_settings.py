@@ -12,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.exposition import EXITS
+from app.wiring import WORKER_CONNECTIONS
 from config.settings import ROOT, Settings, described, unknown_variables
 
 
@@ -23,6 +24,7 @@ def test_gunicorns_copies_are_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_
     assert loaded["bind"] == Settings().bind
     assert loaded["_exits"].name == EXITS
     assert loaded["worker_class"] == "gevent"
+    assert loaded["worker_connections"] == WORKER_CONNECTIONS
     assert not loaded["preload_app"]
     assert loaded["graceful_timeout"] > Settings().limits.max_timeout_ms / 1000
 

@@ -1,38 +1,51 @@
-"""How many downloads a worker runs at once, and how many of them one user may hold."""
+"""How many places of one kind a worker has, and how many of them one user may hold at once."""
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from app.errors import Busy
+from app.errors import Busy, ServiceError
 from app.ports import Clock
 
 
-class DownloadSlots:
-    """A quarter of the slots is the most for one user, so that its slow picture hosts cannot shut out others.
+def share_of(capacity: float, share: float) -> int:
+    """At least one place, however small the share."""
+    return max(1, math.ceil(capacity * share))
 
-    Whoever finds none waits for one: most downloads take milliseconds, and a refusal would spend the nonce.
-    A slot is handed to the first who may have it, and nobody else is woken: hundreds may be waiting.
+
+class UserShares:
+    """Places such as download slots or database connections; share (0-1) of them is the most for one user.
+
+    A caller who finds none waits: most places are held for milliseconds, and a refusal would spend the nonce.
+    A place is handed to the first who may have it, and nobody else is woken: hundreds may be waiting.
+
+    what: names the places in the log. refusal: raised where none was free in time.
     """
 
-    def __init__(self, slots: int, clock: Clock) -> None:
-        self._slots = slots
-        self._share = max(1, slots // 4)
+    def __init__(
+        self, capacity: int, share: float, clock: Clock, *, what: str, refusal: type[ServiceError] = Busy
+    ) -> None:
+        self._capacity = capacity
+        self._share = share_of(capacity, share)
         self._clock = clock
+        self._what = what
+        self._refusal = refusal
         self._lock = threading.Lock()
         self._held: Counter[str] = Counter()
         self._waiting: list[_Waiter] = []
 
     @contextmanager
     def hold(self, username: str, deadline: float) -> Iterator[None]:
-        """deadline: how long to wait, on the monotonic clock. Raises Busy when none was free by then."""
+        """deadline: how long to wait, on the monotonic clock. Raises `refusal`, with retry_after."""
         waiter = self._take(username)
         try:
             if not waiter.served.wait(max(0.0, deadline - self._clock.monotonic())):
-                raise Busy(f"no download slot for {username} ({self._held[username]} held)", retry_after=1)
+                held = self._held[username]
+                raise self._refusal(f"no {self._what} for {username} ({held} held)", retry_after=1)
             yield
         finally:
             self._give_back(waiter)
@@ -54,8 +67,8 @@ class DownloadSlots:
                 self._waiting.remove(waiter)
 
     def _serve(self) -> None:
-        """One slot came free, or one waits more: that is one to be served at most."""
-        for waiter in self._waiting if self._held.total() < self._slots else ():
+        """One place came free, or one waits more: that is one to be served at most."""
+        for waiter in self._waiting if self._held.total() < self._capacity else ():
             if self._held[waiter.username] < self._share:
                 self._held[waiter.username] += 1
                 self._waiting.remove(waiter)

@@ -1,0 +1,61 @@
+"""Places of a worker, and the share of one user."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from app.errors import Busy, DependencyUnavailable
+from app.shares import UserShares, share_of
+from tests.fakes import FakeClock
+
+
+def shares(capacity: int, share: float = 0.25) -> UserShares:
+    return UserShares(capacity, share, FakeClock(), what="place")
+
+
+@pytest.mark.parametrize(("capacity", "share", "most"), [(8, 0.25, 2), (10, 0.25, 3), (1, 0.1, 1)])
+def test_a_share_is_rounded_up(capacity: int, share: float, most: int) -> None:
+    assert share_of(capacity, share) == most
+
+
+def test_one_user_holds_no_more_than_its_share() -> None:
+    places, now = shares(8), FakeClock().time
+    with places.hold("alice", now), places.hold("alice", now):
+        with pytest.raises(Busy) as caught, places.hold("alice", now):
+            pass
+        assert caught.value.retry_after == 1
+        with places.hold("bob", now):
+            pass
+    with places.hold("alice", now):
+        pass
+
+
+def test_all_places_are_held() -> None:
+    places, now = shares(2, 0.5), FakeClock().time
+    full = places.hold("a", now), places.hold("b", now)
+    with full[0], full[1], pytest.raises(Busy), places.hold("c", now):
+        pass
+
+
+def test_the_refusal_is_the_owners_choice() -> None:
+    clock = FakeClock()
+    places = UserShares(1, 1, clock, what="connection", refusal=DependencyUnavailable)
+    with places.hold("a", clock.time), pytest.raises(DependencyUnavailable), places.hold("b", clock.time):
+        pass
+
+
+def test_a_place_is_waited_for() -> None:
+    places, now, held = shares(1), FakeClock().time, threading.Event()
+
+    def wait() -> None:
+        with places.hold("alice", now + 60):
+            held.set()
+
+    with places.hold("bob", now):
+        waiter = threading.Thread(target=wait)
+        waiter.start()
+        assert not held.wait(0.05)
+    waiter.join(60)
+    assert held.is_set()
