@@ -10,6 +10,7 @@ import gc as _gc
 import logging as _logging
 import os as _os
 import re as _re
+import resource as _resource
 from contextlib import suppress as _suppress
 from pathlib import Path as _Path
 from runpy import run_path as _run_path
@@ -61,7 +62,14 @@ def _pid_file(file):
 
 bind = _os.environ.get("OCR_BIND", "127.0.0.1:8081")
 protocol = _os.environ.get("OCR_PROTOCOL", "http")  # or uwsgi: deploy/nginx/pass-uwsgi.conf
-worker_class = "gevent"
+worker_class = "deploy.gunicorn_worker.BoundedWorker"
+# A connection is a file. Shells and containers allow 1,024 of them, and let a process ask for more.
+_files, _most = _resource.getrlimit(_resource.RLIMIT_NOFILE)
+if _files < 4096:
+    _files = 4096 if _most == _resource.RLIM_INFINITY else min(4096, _most)
+    _resource.setrlimit(_resource.RLIMIT_NOFILE, (_files, _most))
+# The others are for stores, picture hosts, models and logs.
+worker_connections = max(64, min(1000, _files - 300))
 # Each worker holds its own models, so there are few of them, with several engine threads each.
 workers = int(_os.environ.get("WEB_CONCURRENCY") or max(1, _cores // 4))
 _os.environ["WEB_CONCURRENCY"] = str(workers)  # for the settings, which share the cores out among them

@@ -18,7 +18,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     from flask import Flask
 
     from app import cli, web
+    from app.offload import time_limit
     from app.web import assets, console, docs, multipart, ocr, sign_in, status, usage
+    from app.web.body import BodyReader
+    from app.web.budget import BodyBudget
     from app.web.codec import RequestLimits
     from app.web.pages import Pages, load_words
     from app.wiring import build_services, new_request_id
@@ -43,13 +46,29 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_FORM_PARTS"] = 32
     app.request_class = multipart.OcrHttpRequest
     web.init_app(app, new_request_id=new_request_id, tips=tips, proxies=settings.auth.proxies)
+    reader = BodyReader(
+        settings.limits.max_body_bytes, partial(time_limit, seconds=settings.limits.body_timeout_s)
+    )
+    budget = BodyBudget(
+        max_bytes=settings.limits.unproven_bytes,
+        max_bytes_per_address=settings.limits.unproven_bytes_per_address,
+    )
     app.register_blueprint(
-        ocr.blueprint(services.ocr, clock=services.clock, limits=limits, metrics=services.metrics, tips=tips)
+        ocr.blueprint(
+            services.ocr,
+            clock=services.clock,
+            limits=limits,
+            reader=reader,
+            budget=budget,
+            metrics=services.metrics,
+            tips=tips,
+        )
     )
     app.register_blueprint(
         usage.blueprint(services.usage, clock=services.clock, max_days=settings.usage.max_report_days)
     )
-    app.register_blueprint(sign_in.blueprint(services.sign_in))
+    short = replace(reader, max_body_bytes=sign_in.MAX_BODY_BYTES)
+    app.register_blueprint(sign_in.blueprint(services.sign_in, reader=short))
     app.register_blueprint(
         status.blueprint(
             ping_store=services.state.ping,

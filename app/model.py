@@ -47,6 +47,10 @@ class ReadOptions:
     orient: bool = False
 
 
+def nothing() -> None:
+    pass
+
+
 def never() -> bool:
     return False
 
@@ -59,6 +63,7 @@ class OcrRequest:
     picture: gives the bytes that came with the request, None where picture_url names them. They are decoded
     at the first call, which is not made before the signature was found good; it may raise RequestMalformed.
     deadline: on the monotonic clock, in seconds. gone: whether its caller has hung up.
+    proven: called once the signature was found good.
     address: whom it came from, as far as that can be believed; empty over a Unix socket.
     """
 
@@ -76,6 +81,7 @@ class OcrRequest:
     options: ReadOptions = ReadOptions()
     address: str = ""
     gone: Callable[[], bool] = never
+    proven: Callable[[], None] = nothing
 
 
 @dataclass(frozen=True, slots=True)

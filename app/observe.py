@@ -81,6 +81,12 @@ class Metrics:
             ["status_code", "stage"],
             registry=registry,
         )
+        self._signed = Counter(
+            "ocr_signed_requests",
+            "Those of them whose signature was found good, so that no stranger can raise an alert.",
+            ["status_code"],
+            registry=registry,
+        )
         self._faults = Counter(
             "ocr_store_faults", "Calls to a store that failed.", ["store"], registry=registry
         )
@@ -119,10 +125,14 @@ class Metrics:
     def store_failed(self, store: str) -> None:
         self._faults.labels(store).inc()
 
-    def answered(self, status_code: int | None, answer: OcrAnswer | None, *, stage: str | None) -> None:
+    def answered(
+        self, status_code: int | None, answer: OcrAnswer | None, *, stage: str | None, signed: bool
+    ) -> None:
         self._requests.labels(str(status_code)).inc()
         if stage is not None:
             self._failed_stages.labels(str(status_code), stage).inc()
+        if signed:
+            self._signed.labels(str(status_code)).inc()
         if answer is None:
             return
         page, picture = answer.reading.page, answer.reading.picture

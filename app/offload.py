@@ -10,7 +10,7 @@ import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, Self
 
 import gevent
@@ -49,6 +49,14 @@ NEWEST = 0.2
 def under_gevent() -> bool:
     """Whether this process is a gevent worker, whose loop a read would stall."""
     return bool(is_module_patched("socket"))
+
+
+def time_limit(error: Exception, *, seconds: float) -> AbstractContextManager[object]:
+    """Raises the error inside its block once the time is over, wherever the block waits for a socket.
+
+    For nothing that leaves a connection in a state of its own, as one to a database. Without gevent no limit.
+    """
+    return gevent.Timeout(seconds, error) if under_gevent() else nullcontext()
 
 
 class Inline:

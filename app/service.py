@@ -63,6 +63,7 @@ class OcrService:
             self.caller.proven(request, now=now) as account,
             self.offload.reserve(request.deadline, request.gone, request.username) as place,
         ):
+            request.proven()
             quota = self.admission.admit(account, request, nonce_ttl_s=ttl)
             with self._failure_recorded(request, started):
                 data, fetch_ms = self._picture(request)

@@ -99,6 +99,16 @@ class AuthSettings(Group):
 
 class LimitSettings(Group):
     max_body_bytes: PositiveInt = Field(14 * MIB, description="bytes of a request body; Nginx has a copy")
+    body_timeout_s: PositiveFloat = Field(
+        30, description="seconds that each MiB of a request body may take to arrive, and the rest of it"
+    )
+    unproven_bytes: PositiveInt = Field(
+        320 * MIB,
+        description="bytes of bodies over 64 KiB that a worker holds before it has checked their signatures",
+    )
+    unproven_bytes_per_address: PositiveInt = Field(
+        160 * MIB, description="bytes of those that come from one address, or from one /64 of IPv6"
+    )
     max_picture_bytes: PositiveInt = Field(10 * MIB, description="bytes of a picture")
     max_picture_pixels: PositiveInt = Field(40_000_000, description="pixels of a picture, width x height")
     max_side_px: PositiveInt = Field(20_000, description="pixels of its longer side")
@@ -121,6 +131,12 @@ class LimitSettings(Group):
     def timeouts_in_order(self) -> Self:
         if not self.min_timeout_ms <= self.timeout_ms <= self.max_timeout_ms:
             raise ValueError("min_timeout_ms <= timeout_ms <= max_timeout_ms must hold")
+        return self
+
+    @model_validator(mode="after")
+    def budgets_in_order(self) -> Self:
+        if not self.max_body_bytes <= self.unproven_bytes_per_address <= self.unproven_bytes:
+            raise ValueError("max_body_bytes <= unproven_bytes_per_address <= unproven_bytes must hold")
         return self
 
 

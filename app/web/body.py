@@ -5,10 +5,16 @@ from __future__ import annotations
 import binascii
 import socket
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import IO
 
 from flask import Request
+from werkzeug.exceptions import HTTPException
 
-from app.errors import BodyTooLarge, RequestMalformed
+from app.errors import BodyTooLarge, RequestMalformed, ServiceError
+from app.web.budget import FREE_BYTES, UnprovenBody
 
 PIECE = 1024 * 1024
 """Of large bodies, so much is read or decoded before the others have a turn. Divides by 4, for base64."""
@@ -16,16 +22,55 @@ PIECE = 1024 * 1024
 TURN_S = 0.001  # gevent's sleep(0) looks at no socket
 
 
-def read_body(incoming: Request, max_body_bytes: int) -> bytearray:
-    """The whole of it. A client that sends fast never lets the loop look at others. Raises BodyTooLarge."""
-    body = bytearray()
-    while piece := incoming.stream.read(PIECE):
-        body += piece
-        if len(body) > max_body_bytes:
-            raise BodyTooLarge("in chunks")
-        if len(body) > PIECE:
-            time.sleep(TURN_S)
-    return body
+CHUNKED_PIECE = PIECE // 4
+"""Of a body in chunks, of which gunicorn and Werkzeug hold several copies."""
+
+BUFFERED = 3 * PIECE
+"""What those copies may hold."""
+
+TimeLimit = Callable[[ServiceError], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class BodyReader:
+    """time_limit(error) raises the error inside its block once a piece has taken too long."""
+
+    max_body_bytes: int
+    time_limit: TimeLimit
+
+    def check_length(self, incoming: Request) -> None:
+        """Raises BodyTooLarge where the head says so."""
+        if (incoming.content_length or 0) > self.max_body_bytes:
+            raise BodyTooLarge(f"{incoming.content_length} bytes")
+
+    def read(self, incoming: Request, unproven: UnprovenBody | None = None) -> bytearray:
+        """The whole body. Raises BodyTooLarge, RateLimited or Busy, or RequestMalformed for one that does not
+        arrive in time, is cut off, or whose chunks cannot be parsed.
+        """
+        length = incoming.content_length
+        if unproven and length is not None and length > FREE_BYTES:
+            unproven.reserve(length)
+        body = bytearray()
+        size = FREE_BYTES if length is None else min(PIECE, length)
+        while piece := self._piece(incoming.stream, size):
+            body += piece
+            if len(body) > self.max_body_bytes:
+                raise BodyTooLarge("in chunks")
+            if unproven and length is None and len(piece) == size:
+                unproven.reserve(CHUNKED_PIECE if size == CHUNKED_PIECE else CHUNKED_PIECE + BUFFERED)
+                size = CHUNKED_PIECE
+            if len(body) > PIECE:  # a client that sends fast never lets the loop look at others
+                time.sleep(TURN_S)
+        return body
+
+    def _piece(self, stream: IO[bytes], size: int) -> bytes:
+        try:
+            with self.time_limit(RequestMalformed("the body did not arrive in time")):
+                return stream.read(size)
+        except (ServiceError, HTTPException):
+            raise
+        except Exception as error:  # the server's own kinds, which app/ does not import
+            raise RequestMalformed(f"{type(error).__name__} while reading the body") from error
 
 
 def decode_base64(text: str) -> bytes:

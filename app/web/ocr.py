@@ -7,20 +7,28 @@ from functools import partial
 
 from flask import Blueprint, Request, Response, g, request
 
-from app.errors import BodyTooLarge, MediaTypeUnsupported
+from app.errors import MediaTypeUnsupported
 from app.model import RECOGNISED, OcrAnswer, Value
 from app.observe import Metrics, log
 from app.ports import Clock
 from app.service import OcrService
 from app.web.access import callers
-from app.web.body import hung_up, read_body
+from app.web.body import BodyReader, hung_up
+from app.web.budget import BodyBudget, UnprovenBody
 from app.web.codec import RequestLimits, decode_request, encode_answer, scan_json
 from app.web.errors import Tips, json_answer, tip
 from app.web.multipart import read_form
 
 
 def blueprint(
-    service: OcrService, *, clock: Clock, limits: RequestLimits, metrics: Metrics, tips: Tips
+    service: OcrService,
+    *,
+    clock: Clock,
+    limits: RequestLimits,
+    reader: BodyReader,
+    budget: BodyBudget,
+    metrics: Metrics,
+    tips: Tips,
 ) -> Blueprint:
     routes = Blueprint("ocr", __name__)
 
@@ -28,18 +36,20 @@ def blueprint(
     @callers("signed")
     def recognise() -> Response:
         arrived = clock.monotonic()
-        fields, image = _fields(request, limits.max_body_bytes)
-        asked = decode_request(
-            fields,
-            image,
-            request_id=g.request_id,
-            arrived=arrived,
-            limits=limits,
-            address=request.remote_addr or "",
-        )
-        asked = replace(asked, gone=partial(hung_up, request.environ.get("gunicorn.socket")))
-        g.username = asked.username
-        answer = service.handle(asked)
+        address = request.remote_addr or ""
+        with budget.body_of(address) as unproven:
+
+            def proven() -> None:
+                g.signed = True
+                unproven.release()
+
+            fields, image = _fields(request, reader, unproven)
+            asked = decode_request(
+                fields, image, request_id=g.request_id, arrived=arrived, limits=limits, address=address
+            )
+            gone = partial(hung_up, request.environ.get("gunicorn.socket"))
+            g.username = asked.username
+            answer = service.handle(replace(asked, gone=gone, proven=proven))
         g.outcome, g.answer = (RECOGNISED, ""), answer
         response = json_answer(encode_answer(answer, tips=tip(tips, "ok")))
         if answer.quota.remaining is not None:
@@ -50,7 +60,7 @@ def blueprint(
     def observed(answer: Response) -> Response:
         status_code, detail = g.outcome
         recognised: OcrAnswer | None = g.get("answer")
-        metrics.answered(status_code, recognised, stage=g.get("stage"))
+        metrics.answered(status_code, recognised, stage=g.get("stage"), signed=g.get("signed", False))
         line = {
             "request_id": g.request_id,
             "address": request.remote_addr,
@@ -67,15 +77,16 @@ def blueprint(
     return routes
 
 
-def _fields(incoming: Request, max_body_bytes: int) -> tuple[dict[str, Value], bytes | None]:
+def _fields(
+    incoming: Request, reader: BodyReader, unproven: UnprovenBody
+) -> tuple[dict[str, Value], bytes | None]:
     """Size, content type, strict parse. The image of a multipart form comes apart from its fields."""
-    if (incoming.content_length or 0) > max_body_bytes:
-        raise BodyTooLarge(f"{incoming.content_length} bytes")
+    reader.check_length(incoming)
     charset = incoming.mimetype_params.get("charset", "utf-8").lower()
     encoding = incoming.headers.get("Content-Encoding", "identity").lower()
     if charset not in ("utf-8", "utf8") or encoding != "identity":
         raise MediaTypeUnsupported(f"charset {charset}, encoding {encoding}")
     if incoming.mimetype not in ("application/json", "multipart/form-data"):
         raise MediaTypeUnsupported(incoming.mimetype)
-    body = read_body(incoming, max_body_bytes)
+    body = reader.read(incoming, unproven)
     return (scan_json(body), None) if incoming.mimetype == "application/json" else read_form(incoming, body)

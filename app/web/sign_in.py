@@ -24,11 +24,11 @@ from app.model import USERNAME
 from app.observe import log
 from app.sign_in import SignInService
 from app.web.access import callers
-from app.web.body import read_body
+from app.web.body import BodyReader
 from app.web.codec import scan_json
 from app.web.errors import json_answer
 
-MAX_BODY_BYTES = 1024
+MAX_BODY_BYTES = 1024  # too few to count for the budget of unproven bodies
 
 ERRORS = (
     UsernameMissing,
@@ -61,14 +61,14 @@ class SignedIn:
     request_id: str
 
 
-def blueprint(service: SignInService) -> Blueprint:
+def blueprint(service: SignInService, *, reader: BodyReader) -> Blueprint:
     routes = Blueprint("sign_in", __name__)
 
     @routes.post("/sign-in")
     @callers("code")
     def sign_in() -> Response:
         _require_same_origin(request)
-        body = _body(request)
+        body = _body(request, reader)
         address = request.remote_addr or ""
         account = service.handle(body.username, body.code, address=address)
         known = {"request_id": g.request_id, "address": address, "username": account.username}
@@ -96,13 +96,12 @@ def _require_same_origin(incoming: Request) -> None:
         raise RequestMalformed("from a page of another site", field="Origin")
 
 
-def _body(incoming: Request) -> SignInBody:
-    if (incoming.content_length or 0) > MAX_BODY_BYTES:
-        raise BodyTooLarge(f"{incoming.content_length} bytes")
+def _body(incoming: Request, reader: BodyReader) -> SignInBody:
+    reader.check_length(incoming)
     if incoming.mimetype != "application/json":
         raise MediaTypeUnsupported(incoming.mimetype)
     try:
-        return SignInBody.model_validate(scan_json(read_body(incoming, MAX_BODY_BYTES)))
+        return SignInBody.model_validate(scan_json(reader.read(incoming)))
     except ValidationError as error:
         problem = error.errors()[0]
         raise RequestMalformed(problem["msg"], field=str(problem["loc"][0])[:64]) from error

@@ -1,4 +1,4 @@
-"""Bodies, forms and whole requests that were good once: whatever comes of them, it is no 5xx."""
+"""Bodies, forms, framing and whole requests that were good once: whatever comes of them, it is no 5xx."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ from typing import Any
 from tests.hostile.network import SERVICE_PORT
 from tests.hostile.report import Report
 from tests.hostile.service import Service
+from tests.process.framing import SMUGGLED, broken_chunks, chunked, exchange, statuses
 from tests.web.test_protocol import UNREACHABLE, _changed, _mutated
 
-BODIES, RAW = 10_000, 1_000
+BODIES, RAW, BROKEN, CHUNKED = 10_000, 1_000, 40, 2_000
+BIND = f"127.0.0.1:{SERVICE_PORT}"
+ROUTES = ("POST /ocr", "GET /healthz", "GET /ocr", "OPTIONS /ocr", "POST /nothing", "DELETE /usage")
 AT_ONCE = 4
 PER_CONNECTION = 50
 BOUNDARY = "a-boundary"
@@ -37,7 +40,45 @@ def run(service: Service, report: Report, *, quick: bool) -> None:
             if status is not None:
                 report.answered(status, None, f"for {sent[:300]!r}")
             report.case(status is None or status < 500, f"HTTP {status} for {sent[:300]!r}")
+        for answer, sent in pool.map(_mutated_chunks, range(CHUNKED // share)):
+            found = statuses(answer)
+            for status in found:
+                report.answered(status, None, f"for {sent[:300]!r}")
+            report.case(len(found) == 1, f"answers {found} to {sent[:300]!r}")
+        for name, route, answer in (
+            row for rows in pool.map(_broken, range(BROKEN // share)) for row in rows
+        ):
+            found = statuses(answer)
+            report.answered(max(found, default=0), None, f"{name}, {route}: {answer[:300]!r}")
+            good = len(found) == 1 and (route != ROUTES[0] or b'"status_code": 7,' in answer)
+            report.case(good, f"{name}, {route}: answers {found}, {answer[:300]!r}")
+    log = (service.home / "log" / "error.log").read_text()
+    report.case("Traceback" not in log, "a traceback in error.log")
     report.case(service.ask(picture_url=UNREACHABLE).code == 13, "a good request afterwards")
+
+
+def _broken(seed: int) -> list[tuple[str, str, bytes]]:
+    """Every kind of broken chunks, drawn anew, each for one route; another request stands behind it."""
+    chance = random.Random(f"broken {seed}")  # noqa: S311
+    rows = []
+    for name, body in broken_chunks(chance).items():
+        route = ROUTES[0] if chance.random() < 0.5 else chance.choice(ROUTES)
+        rows.append((name, route, exchange(BIND, chunked(route, body) + SMUGGLED)))
+    return rows
+
+
+def _mutated_chunks(seed: int) -> tuple[bytes, bytes]:
+    """A good body in chunks of drawn sizes, mutated after it was framed."""
+    chance = random.Random(f"chunks {seed}")  # noqa: S311
+    left, framed = b"{" + b" " * chance.randrange(900) + b"}", b""
+    while left:
+        size = chance.randrange(1, len(left) + 1)
+        framed += b"%x\r\n%b\r\n" % (size, left[:size])
+        left = left[size:]
+    sent = chunked("POST /ocr", _mutated(framed + b"0\r\n\r\n", chance)).replace(
+        b"Host: a\r\n", b"Host: a\r\nConnection: close\r\n", 1
+    )
+    return exchange(BIND, sent, ends=True), sent
 
 
 def _bodies(service: Service, chance: random.Random) -> list[tuple[int, dict[str, Any], bytes]]:

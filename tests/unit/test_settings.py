@@ -23,8 +23,9 @@ def test_gunicorns_copies_are_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.undo()
     assert loaded["bind"] == Settings().bind
     assert loaded["_exits"].name == EXITS
-    assert loaded["worker_class"] == "gevent"
+    assert loaded["worker_class"] == "deploy.gunicorn_worker.BoundedWorker"
     assert loaded["worker_connections"] == WORKER_CONNECTIONS
+    assert loaded["timeout"] > Settings().limits.body_timeout_s < loaded["graceful_timeout"]
     assert not loaded["preload_app"]
     assert loaded["graceful_timeout"] > Settings().limits.max_timeout_ms / 1000
 
