@@ -103,11 +103,11 @@ class LimitSettings(Group):
         30, description="seconds that each MiB of a request body may take to arrive, and the rest of it"
     )
     unproven_bytes: PositiveInt = Field(
-        320 * MIB,
+        192 * MIB,
         description="bytes of bodies over 64 KiB that a worker holds before it has checked their signatures",
     )
     unproven_bytes_per_address: PositiveInt = Field(
-        160 * MIB, description="bytes of those that come from one address, or from one /64 of IPv6"
+        112 * MIB, description="bytes of those that come from one address, or from one /64 of IPv6"
     )
     max_picture_bytes: PositiveInt = Field(10 * MIB, description="bytes of a picture")
     max_picture_pixels: PositiveInt = Field(40_000_000, description="pixels of a picture, width x height")
