@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
+import time
 from http.client import HTTPException, HTTPResponse
 from typing import Any, Protocol
 
@@ -13,6 +14,10 @@ from app.picture.framing import Chunks, HeadLines, is_chunked
 from app.picture.url import Target
 
 MAX_HEAD_BYTES = 64 * 1024
+# gevent switches only where a read waits. A host whose bytes are always there would stop the loop while
+# its chunks of one byte, or its empty gzip members, are parsed.
+MAX_STRETCH_S = 0.01
+PAUSE_S = 0.001  # gevent's sleep(0) looks at no socket
 
 
 class Closeable(Protocol):
@@ -68,15 +73,26 @@ class _BoundedReads(io.RawIOBase):
         self._hop = hop
         self._sock = sock
         self._raw = raw
+        self._parsing_s = 0.0
+        self._returned = time.monotonic()
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
+        self._give_way()
         self._sock.settimeout(self._hop.patience())
         count = self._raw.readinto(buffer)
         self._hop.spend(count or 0)
+        self._returned = time.monotonic()
         return count
+
+    def _give_way(self) -> None:
+        """Let the loop run once the bytes read since it last ran have taken long to parse."""
+        self._parsing_s += time.monotonic() - self._returned
+        if self._parsing_s > MAX_STRETCH_S:
+            time.sleep(PAUSE_S)
+            self._parsing_s = 0.0
 
     def close(self) -> None:
         self._raw.close()

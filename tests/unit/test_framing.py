@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import gzip
+import subprocess
+import sys
 
 import pytest
 
 from app.errors import PictureUnreachable
+from app.picture.fetch import GuardedFetcher
 from app.picture.framing import MAX_CHUNKS
+from config.settings import ROOT
 from tests.picture_host import PictureHost
 from tests.unit.test_fetch_guard import OK, PICTURE, failure, fetch, fetcher, told
 
@@ -97,3 +101,42 @@ def test_chunks_of_a_gzip() -> None:
     answer = OK + b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n" + body
     with PictureHost({"/picture": answer}) as host:
         assert fetch(fetcher(host), host.url()) == PICTURE
+
+
+LOOP = """
+from gevent import monkey; monkey.patch_all()
+import sys, time, gevent
+sys.path.insert(0, sys.argv[1])
+from tests.unit.test_framing import fetch, fetcher_of
+longest = 0.0
+def watch():
+    global longest
+    while True:
+        started = time.process_time()
+        gevent.sleep(0.001)
+        longest = max(longest, time.process_time() - started)
+fetcher = fetcher_of(int(sys.argv[2]))
+gevent.spawn(watch)
+gevent.sleep(0.1)
+longest = 0.0
+body = fetch(fetcher, f"http://127.0.0.1:{sys.argv[2]}/picture")
+gevent.sleep(0.01)
+print(len(body), longest)
+"""
+
+
+def fetcher_of(port: int) -> GuardedFetcher:
+    return fetcher(allow_ports={port})
+
+
+def test_many_chunks_do_not_stop_the_loop() -> None:
+    """In a process of its own, so that gevent finds the whole answer there and nothing to wait for."""
+    answer = CHUNKED + b"1\r\na\r\n" * (MAX_CHUNKS - 1) + b"0\r\n\r\n"
+    with PictureHost({"/picture": answer}) as host:
+        command = [sys.executable, "-c", LOOP, str(ROOT), str(host.port)]
+        shown = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+    size, longest_s = shown.split()
+    assert int(size) == MAX_CHUNKS - 1
+    assert float(longest_s) < 0.05
