@@ -23,6 +23,15 @@ def escaped_json(document: str) -> str:
     return _ANY.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
+def shortened(text: str, length: int) -> str:
+    """Both ends of a longer text, of whole words: part of a URL would hide that it holds a secret."""
+    if len(text) <= length:
+        return text
+    head = text[: length // 2].rpartition(" ")[0]
+    tail = text[-(length // 2) :].partition(" ")[2]
+    return f"{head} [{len(text) - len(head) - len(tail)} characters] {tail}"
+
+
 def without_secrets(text: str) -> str:
     """Three dots for user-info and query of each URL in a text, and of each word that looks like one."""
     return _WORD.sub(lambda word: _without_secrets(word[0]), text) if "@" in text or "?" in text else text

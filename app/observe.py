@@ -11,7 +11,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from app.escape import escaped_json, without_secrets
+from app.escape import escaped_json, shortened, without_secrets
 from app.log_file import LogFile
 from app.metric_file import use_metric_files
 from app.model import OcrAnswer
@@ -19,6 +19,9 @@ from app.model import OcrAnswer
 log = logging.getLogger("ocr")
 
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+MAX_LOGGED_CHARACTERS = 16_000
+"""Of a value in the log. A traceback may quote a whole request, and each takes microseconds a character."""
+
 DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -39,12 +42,12 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        line = {
-            name: without_secrets(value) if isinstance(value, str) else value for name, value in line.items()
-        }
-        return escaped_json(
-            json.dumps(line, ensure_ascii=False, default=lambda value: without_secrets(str(value)))
-        )
+        line = {name: _loggable(value) if isinstance(value, str) else value for name, value in line.items()}
+        return escaped_json(json.dumps(line, ensure_ascii=False, default=lambda value: _loggable(str(value))))
+
+
+def _loggable(text: str) -> str:
+    return without_secrets(shortened(text, MAX_LOGGED_CHARACTERS))
 
 
 def configure_logging(file: str, level: str, max_bytes: int) -> None:

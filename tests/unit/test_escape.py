@@ -73,6 +73,23 @@ def test_hostile_text_is_cleaned_in_linear_time() -> None:
     assert time.process_time() - started < 0.5
 
 
+@pytest.mark.parametrize("text", ["a?b ", "\x9b", "http://u:SECRET@", "https://h/?sign=SECRET ", "\n?"])
+def test_a_long_text_is_logged_in_short_and_without_secrets(text: str) -> None:
+    """A traceback may quote a whole request of 14 MB."""
+    long = text * (14_000_000 // len(text))
+    started = time.process_time()
+    line = json_line(long)
+    assert time.process_time() - started < 0.5
+    assert len(line) < 100_000
+    assert "SECRET" not in line
+
+
+def test_a_long_text_keeps_its_ends() -> None:
+    logged = json.loads(json_line(f"first words {'x' * 100_000} last words"))["detail"]
+    assert logged.startswith("first words [")
+    assert logged.endswith("characters] last words")
+
+
 @pytest.mark.parametrize(
     "url",
     [
