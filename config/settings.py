@@ -121,7 +121,9 @@ class LimitSettings(Group):
         400, ge=100, description="megabytes for decoding a picture, in the worker and beside it together"
     )
     large_picture_pixels: PositiveInt = Field(
-        16_000_000, description="pixels of a picture above which a worker decodes one at a time"
+        12_500_000,
+        description="pixels of a picture (half for WebP) above which a worker decodes one at a time;"
+        " others have half the memory",
     )
     timeout_ms: PositiveInt = Field(30_000, description="milliseconds for a request that names no timeout_ms")
     min_timeout_ms: PositiveInt = Field(500, description="the least timeout_ms a request may ask for")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,23 +17,25 @@ from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from app.errors import PictureTooLarge, PictureUnsupported, ServiceError
 from app.picture.header import check_bmp, check_gif, check_jpeg, check_png, webp_size
 from app.picture.picture import DecodeLimits, Picture
 from app.picture.strips import Strips, exif_turn
 from app.picture.tiff_header import check_tiff
+from app.picture.webp import WebPPicture
 
 # The closed list. `Image.open` would try some forty formats, EPS among them, and has a global pixel limit.
 _FORMATS: tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...] = (
     (re.compile(rb"\xff\xd8\xff"), JpegImageFile),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), PngImageFile),
-    (re.compile(rb"RIFF....WEBPVP8[ LX]", re.DOTALL), WebPImageFile),
+    (re.compile(rb"RIFF....WEBPVP8[ LX]", re.DOTALL), WebPPicture),
     (re.compile(rb"GIF8[79]a"), GifImageFile),
     (re.compile(rb"II\*\x00|MM\x00\*"), TiffImageFile),
     (re.compile(rb"BM"), BmpImageFile),
 )
+
+_WEBP_WEIGHT = 2  # a WebP takes twice the memory of other pictures
 
 DECODING = "decode"
 """The stage of a refusal that no header foretold."""
@@ -83,16 +85,25 @@ def refusals() -> Iterator[None]:
         raise PictureUnsupported(f"{error!r:.300}") from None
 
 
-def open_picture(data: bytes, limits: DecodeLimits) -> ImageFile:
-    """The picture with its header read and checked, nothing decoded."""
+def open_picture(
+    data: bytes, limits: DecodeLimits, make_room: Callable[[int], None] = lambda pixels: None
+) -> ImageFile:
+    """The picture with its header read and checked, nothing decoded.
+
+    make_room: called with the number of pixels, those of a WebP doubled, before memory is allocated for them.
+    """
     if len(data) > limits.max_picture_bytes:
         raise PictureTooLarge(f"{len(data)} bytes over {limits.max_picture_bytes}")
     reader = next((reader for magic, reader in _FORMATS if magic.match(data)), None)
     if reader is None:
         raise PictureUnsupported(f"begins with {data[:8]!r}")
     _check_header(reader, data, limits)
+    if reader is WebPPicture:
+        make_room(_WEBP_WEIGHT * check_size(webp_size(data), limits))
     picture = reader(BytesIO(data))
-    check_size(picture.size, limits)
+    pixels = check_size(picture.size, limits)
+    if reader is not WebPPicture:
+        make_room(pixels)
     return picture
 
 
@@ -104,18 +115,18 @@ def _check_header(reader: type[ImageFile], data: bytes, limits: DecodeLimits) ->
         check_png(data)
     elif reader is GifImageFile:
         check_gif(data)
-    elif reader is WebPImageFile:
-        check_size(webp_size(data), limits)
     elif reader is TiffImageFile:
         check_size(check_tiff(data), limits)
-    else:
+    elif reader is BmpImageFile:
         check_size(check_bmp(data), limits)
 
 
-def check_size(size: tuple[int, int], limits: DecodeLimits) -> None:
+def check_size(size: tuple[int, int], limits: DecodeLimits) -> int:
+    """The number of pixels. Raises PictureTooLarge."""
     width, height = size
     if width * height > limits.max_picture_pixels or max(width, height) > limits.max_side_px:
         raise PictureTooLarge(f"{width}x{height} px")
+    return width * height
 
 
 def load(picture: ImageFile, enough_px: int | None) -> Loaded:

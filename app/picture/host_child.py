@@ -30,7 +30,7 @@ import PIL.ImageCms
 import PIL.ImageOps  # noqa: F401  Pillow imports both where it needs them, and then finds no files any more
 
 from app.errors import Busy, ServiceError
-from app.memory import map_large_blocks
+from app.memory import keep_small_blocks
 from app.picture.channel import ENDING, Closed, Connection, receive_descriptors
 from app.picture.decode import load, open_picture, refusals
 from app.picture.picture import DecodeLimits
@@ -38,6 +38,8 @@ from app.picture.sandbox import Meter, die_with, isolate, mapped_bytes
 
 _CONTROL, _LARGE = 0, 3  # descriptors
 _LOOK_AGAIN_S = 0.01
+# Pillow keeps four bytes a pixel: a picture of two megapixels finds the pages of the one before.
+_KEPT_BLOCK_BYTES = 8 * 1024 * 1024
 # Meant for the worker, which goes on until its requests are done.
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 Answer = tuple[Mapping[str, Any], bytes]
@@ -131,7 +133,7 @@ class _Child:
 def _work_and_exit(descriptor: int, parent: int, idle_bytes: int) -> NoReturn:
     try:
         die_with(parent)
-        map_large_blocks()
+        keep_small_blocks(_KEPT_BLOCK_BYTES)
         os.dup2(descriptor, _CONTROL)
         os.closerange(_LARGE + 1, os.sysconf("SC_OPEN_MAX"))
         connection = Connection(socket(fileno=_CONTROL))
@@ -164,22 +166,27 @@ def _work(connection: Connection, idle_bytes: int) -> bool:
 def _picture(data: bytes, job: Mapping[str, Any], meter: Meter) -> Iterator[Answer]:
     """The size and format of the decoded picture, then its pixels, strip by strip."""
     meter.end_after(job["wall_s"])
-    meter.leave(job["held_bytes"])
-    picture = open_picture(data, DecodeLimits(**job["limits"]))
-    large = picture.width * picture.height > job["large_pixels"]
-    if large:
-        meter.end_after(0)
-        _await_turn(job["wall_s"])
-        meter.end_after(job["wall_s"])
-    loaded = load(picture, job["enough_px"])
+    left = job["held_bytes"] + job["memory_bytes"] // 2
+    meter.leave(left)
+
+    def make_room(pixels: int) -> None:
+        """A large picture gets the other half of the memory as well, once no other large one is decoded."""
+        nonlocal left
+        if pixels > job["large_pixels"]:
+            meter.end_after(0)
+            _await_turn(job["wall_s"])
+            meter.end_after(job["wall_s"])
+            left = job["held_bytes"]
+            meter.leave(left)
+
+    loaded = load(open_picture(data, DecodeLimits(**job["limits"]), make_room), job["enough_px"])
     rows, columns = loaded.strips.rows, loaded.strips.columns
-    meter.leave(job["held_bytes"] + rows * columns * 3)
+    meter.leave(left + rows * columns * 3)
     about = {"width": loaded.width, "height": loaded.height, "format": loaded.format}
     yield about | {"rows": rows, "columns": columns}, b""
     for strip in loaded.strips:
         yield {}, strip
-    if large:
-        fcntl.lockf(_LARGE, fcntl.LOCK_UN)
+    fcntl.lockf(_LARGE, fcntl.LOCK_UN)
 
 
 def _await_turn(longest_s: float) -> None:

@@ -70,10 +70,11 @@ class Meter:
         """Of real time; 0 is never."""
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
-    @staticmethod
-    def stop() -> None:
+    def stop(self) -> None:
+        """Take the limits of time away, and leave nothing: the next job is received before its limits are."""
         for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
             signal.setitimer(timer, 0)
+        self.leave(0)
 
 
 def mapped_bytes() -> int:

@@ -120,7 +120,7 @@ def _stretch(picture: ImageFile) -> Convert:
     """Grey of 32 bits names no range: the range found is stretched over 0-255."""
 
     def values(strip: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-        return np.nan_to_num(np.asarray(strip).astype(np.float32))
+        return np.nan_to_num(np.asarray(strip, np.float32))
 
     ends = [(float(found.min()), float(found.max())) for found in map(values, _stored_strips(picture))]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)

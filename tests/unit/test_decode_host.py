@@ -28,7 +28,7 @@ from tests.decode_cost import children, measured, own_host
 from tests.hostile import bombs, pictures
 from tests.unit.test_decode import LIMITS, saved, text
 
-BUDGET = DecodeBudget(cpu_s=2.5, wall_s=10, memory_mb=400, large_pixels=16_000_000)
+BUDGET = DecodeBudget(cpu_s=2.5, wall_s=10, memory_mb=400, large_pixels=12_500_000)
 SLOW = bombs.short_runs(random.Random(1)).data  # noqa: S311
 
 
@@ -115,6 +115,26 @@ def test_the_largest_pictures_are_within_the_budget(
         found = host[0].decode(data)
     assert (found.width, found.height) == ((5_000, 8_000) if orientation == 6 else (8_000, 5_000))
     assert cost.memory_mb < BUDGET.memory_mb
+
+
+def test_a_large_webp_is_within_the_budget(host: tuple[DecodeHost, int]) -> None:
+    """33 megapixels are the most: libwebp takes 12 bytes for each."""
+    data = saved(Image.new("RGB", (6_000, 5_000), (9, 8, 200)), "WEBP", method=0)
+    with measured(host[1]) as cost:
+        found = host[0].decode(data)
+    assert found.image.shape == (5_000, 6_000, 3)
+    assert abs(found.image[0, 0].astype(int) - (200, 8, 9)).max() < 10
+    assert cost.memory_mb < BUDGET.memory_mb
+
+
+def test_pictures_that_are_not_large_have_half_the_memory() -> None:
+    """Several of them are decoded at once."""
+    data = saved(Image.new("RGB", (4_000, 4_000)), "PNG", compress_level=1)
+    with running(replace(BUDGET, memory_mb=200)) as (host, _):
+        assert host.decode(data).width
+    unaware = replace(BUDGET, memory_mb=200, large_pixels=16_000_000)
+    with running(unaware) as (host, _), pytest.raises(PictureTooLarge, match="out of memory"):
+        host.decode(data)
 
 
 def test_a_child_that_is_stopped_is_killed() -> None:
