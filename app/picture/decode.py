@@ -37,6 +37,9 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...] = (
 
 _WEBP_WEIGHT = 2  # a WebP takes twice the memory of other pictures
 
+# -9 is IMAGING_CODEC_MEMORY of Pillow's Imaging.h.
+_OUT_OF_MEMORY = re.compile(r"out of memory|decoder error -9\Z")
+
 DECODING = "decode"
 """The stage of a refusal that no header foretold."""
 
@@ -80,7 +83,7 @@ def refusals() -> Iterator[None]:
     except MemoryError:
         raise PictureTooLarge("out of memory", stage=DECODING) from None
     except Exception as error:  # Pillow's plugins raise nearly every kind.
-        if "out of memory" in str(error):
+        if _OUT_OF_MEMORY.search(str(error)):
             raise PictureTooLarge(f"{error!r:.300}", stage=DECODING) from None
         raise PictureUnsupported(f"{error!r:.300}") from None
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from app.picture.picture import DecodeBudget, Picture
 from config.settings import ROOT
 from tests.decode_cost import children, measured, own_host
 from tests.hostile import bombs, pictures
+from tests.hostile.crafted import tiff
 from tests.unit.test_decode import LIMITS, saved, text
 
 BUDGET = DecodeBudget(cpu_s=2.5, wall_s=10, memory_mb=400, large_pixels=12_500_000)
@@ -90,8 +92,23 @@ def test_time_of_the_cpu(host: tuple[DecodeHost, int]) -> None:
     assert cost.cpu_s < 0.5
 
 
-def test_memory() -> None:
-    large = saved(Image.new("RGB", (8_000, 5_000)), "PNG", compress_level=1)
+def one_strip(width: int, height: int) -> bytes:
+    """A TIFF for which libtiff needs as much memory as all of its pixels take."""
+    strip = zlib.compress(bytes(width * height * 3), 1)
+    tags = {258: (8, 8, 8), 259: (8,), 262: (2,), 277: (3,), 278: (height,), 273: (8,), 279: (len(strip),)}
+    return tiff((width, height), strip, tags)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: saved(Image.new("RGB", (8_000, 5_000)), "PNG", compress_level=1),
+        lambda: one_strip(5_000, 6_000),
+    ],
+    ids=["Pillow", "libtiff"],
+)
+def test_memory(draw: Callable[[], bytes]) -> None:
+    large = draw()
     with running(replace(BUDGET, memory_mb=150)) as (small, pid), measured(pid) as cost:
         with pytest.raises(PictureTooLarge) as refusal:
             small.decode(large)
