@@ -46,7 +46,7 @@ def running(processes: list[int]) -> list[int]:
 def test_bombs_are_refused_while_another_user_is_served(tight: Server) -> None:
     attacker, bystander = tight.caller("attacker"), tight.caller("bystander")
     dice = random.Random(7)  # noqa: S311
-    slow = [bombs.short_runs(dice).data for _ in range(3)]
+    slow = [bombs.short_runs(dice).data for _ in range(2)]
     workers, started = tight.workers(), hosts(tight)
 
     def seconds() -> float:
@@ -54,7 +54,7 @@ def test_bombs_are_refused_while_another_user_is_served(tight: Server) -> None:
         assert tight.post(bystander.body(picture=small())).status_code == 200
         return time.monotonic() - begun
 
-    quiet = statistics.median(seconds() for _ in range(10))
+    quiet = statistics.median(seconds() for _ in range(5))
     with ThreadPoolExecutor(1) as pool:
         answers = [pool.submit(tight.post, attacker.body(picture=data)) for data in slow]
         meanwhile = []
@@ -67,7 +67,7 @@ def test_bombs_are_refused_while_another_user_is_served(tight: Server) -> None:
     # A core of its own at best; on one core it shares what there is with one bomb.
     assert statistics.median(meanwhile) < 3 * quiet + 0.2
     assert (tight.workers(), hosts(tight)) == (workers, started)
-    assert 'ocr_failed_stages_total{stage="decode",status_code="15"} 3.0' in tight.metrics()
+    assert 'ocr_failed_stages_total{stage="decode",status_code="15"} 2.0' in tight.metrics()
     assert "s of CPU" in tight.log("ocr.log")
 
 
@@ -103,17 +103,15 @@ def test_a_host_that_was_killed_is_replaced(tight: Server) -> None:
     assert len(hosts(tight)) == 1
 
 
-@pytest.mark.parametrize(
-    "ending", [signal.SIGHUP, signal.SIGKILL, signal.SIGTERM], ids=lambda ending: ending.name
-)
-def test_no_host_outlives_its_worker(tight: Server, ending: signal.Signals) -> None:
-    """The last test here: it stops the server."""
-    workers, [host] = tight.workers(), hosts(tight)
+def test_no_host_outlives_its_worker(tight: Server) -> None:
+    """Killed, or ended in good order. The last test here: it stops the server."""
+    [worker], [host] = tight.workers(), hosts(tight)
     family = [host, *children(host)]
-    os.kill(workers[0] if ending == signal.SIGKILL else tight.master.pid, ending)
+    os.kill(worker, signal.SIGKILL)
     await_true(lambda: not running(family), within_s=90)
-    if ending == signal.SIGTERM:
-        tight.master.wait(90)
-    else:
-        await_true(lambda: tight.workers() and tight.workers() != workers and hosts(tight), within_s=90)
-        tight.await_ready()
+    await_true(lambda: [host] != hosts(tight) != [], within_s=90)
+    tight.await_ready()
+    [host] = hosts(tight)
+    family = [host, *children(host)]
+    tight.stop()
+    await_true(lambda: not running(family), within_s=90)

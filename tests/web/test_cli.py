@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import pytest
 from click.testing import Result
+from PIL import Image
 
 from app import create_app
 from app.state.records import store as store_rows
@@ -136,10 +137,13 @@ def test_the_curl_line_sends_a_file_of_any_name(flask: Flask, tmp_path: Path) ->
         assert host.heads[0].startswith(b"POST /ocr HTTP/1.1")
 
 
-def test_read_needs_no_service(flask: Flask) -> None:
+def test_read_needs_no_service(flask: Flask, tmp_path: Path) -> None:
     assert flask("read", str(DIGITS)).output.splitlines() == LINES
     lines = json.loads(flask("read", "--json", str(DIGITS)).output)["lines"]
     assert [line["text"] for line in lines] == LINES
+    large = tmp_path / "large.webp"
+    Image.new("L", (7_000, 5_500)).save(large, method=0)
+    assert flask("read", str(large)).output == "Error: picture_too_large: out of memory\n"
 
 
 def test_usage_tail(flask: Flask, private: Service) -> None:
