@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, Self
 
 import gevent
-from gevent.lock import BoundedSemaphore
+from gevent.event import Event
 from gevent.monkey import is_module_patched
 from gevent.threadpool import ThreadPool
 
@@ -22,7 +22,7 @@ from app.errors import Busy, OcrFailed, ServiceError
 from app.memory import give_back_free_pages, resident_mb
 from app.model import Reading, ReadOptions, never
 from app.ports import Clock
-from app.shares import share_of
+from app.shares import UserPlace, UserShares, share_of
 
 
 class Read(Protocol):
@@ -110,7 +110,10 @@ class NativeThreads:
     The reader is built and warmed up in such a thread too, by start(). We count who is waiting ourselves,
     since the pool's own queue has no limit, and refuse a newcomer by the time it would have to wait.
 
-    user_share (0-1): of the queue, that one user's pictures may keep from others before they are here.
+    Users take turns, so that one who sends many pictures delays the next of another by one read. user_share
+    (0-1): of the queue, up to which a user's picture is let in by what waits now; further ones as if every
+    user who waits went on to send.
+
     queue_wait_s: the longest wait for a thread. read_limit_s: a read that takes longer cannot be stopped, so
     its caller is answered, and no new work is taken; refuse(picture) sees to it that it is not read again.
     max_worker_mb: the size that this process may have after a read, 0 for any; a larger one goes on until it
@@ -143,7 +146,7 @@ class NativeThreads:
         self._replace_worker = replace_worker
         self._watch_queue = watch_queue
         self._pool = ThreadPool(threads)
-        self._free = BoundedSemaphore(threads)
+        self._turns = UserShares(threads, 1, clock, what="engine thread", signal=Event)
         self._places: set[NativePlace] = set()
         self._read_s = FIRST_GUESS_S
         self._reader: Read | None = None
@@ -171,15 +174,13 @@ class NativeThreads:
         return NativePlace(self, deadline, now, gone, username)
 
     def _expected_wait_s(self, username: str) -> float:
-        """A user's places whose pictures are still to come count in full for its own next one.
-
-        For everybody else they are the user's share of the room at most, however many they are.
-        """
+        """Of a further picture of this user, before which each other user gets as many turns as this one."""
         now = self._clock.monotonic()
-        to_come = Counter(place.username for place in self._places if place.may_come_soon(now))
+        waiting = Counter(place.username for place in self._places if place.wants_turn(now))
+        own = waiting.pop(username, 0)
         share = share_of(self._queue_wait_s / self._read_s * self._threads, self._user_share)
-        ahead = sum(count if name == username else min(share, count) for name, count in to_come.items())
-        ahead += sum(place.at_hand for place in self._places)
+        others = (min(count, own + 1) if own < share else own + 1 for count in waiting.values())
+        ahead = sum(place.reading for place in self._places) + own + sum(others)
         return max(0, ahead + 1 - self._threads) * self._read_s / self._threads
 
     def _retry_after(self, wait_s: float) -> int:
@@ -197,7 +198,8 @@ class NativeThreads:
         arrived, deadline = self._clock.monotonic(), place.deadline
         with _while_somebody_waits(place.gone):
             longest_s = min(GRACE * self._queue_wait_s, deadline - arrived)
-            if not self._free.acquire(timeout=max(0.0, longest_s)):
+            turn = self._turns.take(place.username, arrived + longest_s)
+            if turn is None:
                 raise Busy(
                     "waited in vain", retry_after=self._retry_after(self._expected_wait_s(place.username))
                 )
@@ -205,11 +207,11 @@ class NativeThreads:
         try:
             job = self._pool.spawn(_attempt, self._reader, data, options)
         except BaseException:
-            self._free.release()
+            self._turns.give_back(turn)
             raise
         place.reading = True
         watch = gevent.spawn_later(self._read_limit_s, self._give_up, data)
-        job.rawlink(lambda _: self._done(place, watch, begun))
+        job.rawlink(lambda _: self._done(place, turn, watch, begun))
         try:
             outcome = job.get(timeout=max(0.0, min(deadline - begun, self._read_limit_s)))
         except gevent.Timeout:
@@ -219,12 +221,12 @@ class NativeThreads:
         self._check_size()
         return _result(outcome), round((begun - arrived) * 1000)
 
-    def _done(self, place: NativePlace, watch: gevent.Greenlet, begun: float) -> None:
+    def _done(self, place: NativePlace, turn: UserPlace, watch: gevent.Greenlet, begun: float) -> None:
         """The thread is free again, whether or not anybody still waits for what it read."""
         watch.kill(block=False)
         self.leave(place)
         self._read_s += NEWEST * (self._clock.monotonic() - begun - self._read_s)
-        self._free.release()
+        self._turns.give_back(turn)
 
     def _give_up(self, data: bytes) -> None:
         self._overrun = True
@@ -260,13 +262,9 @@ class NativePlace:
         self._since = since
         self._waiting = False
 
-    @property
-    def at_hand(self) -> bool:
-        """Its picture is here."""
-        return self._waiting or self.reading
-
-    def may_come_soon(self, now: float) -> bool:
-        return not self.at_hand and now - self._since < FETCHING_COUNTS_S
+    def wants_turn(self, now: float) -> bool:
+        """Its picture is here, or may come soon."""
+        return not self.reading and (self._waiting or now - self._since < FETCHING_COUNTS_S)
 
     def __enter__(self) -> Self:
         self._owner.enter(self)

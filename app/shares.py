@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, OrderedDict, deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
 
 from app.errors import Busy, ServiceError
 from app.ports import Clock
@@ -17,66 +19,112 @@ def share_of(capacity: float, share: float) -> int:
     return max(1, math.ceil(capacity * share))
 
 
+class Signal(Protocol):
+    """What a waiting caller is woken by, as threading.Event."""
+
+    def set(self) -> None: ...
+
+    def is_set(self) -> bool: ...
+
+    def wait(self, timeout: float) -> object: ...
+
+
 class UserShares:
     """Places such as download slots or database connections; share (0-1) of them is the most for one user.
 
     A caller who finds none waits: most places are held for milliseconds, and a refusal would spend the nonce.
-    A place is handed to the first who may have it, and nobody else is woken: hundreds may be waiting.
+    Users take turns, however many callers each has waiting; the callers of one user are served in the order
+    in which they came. A place is handed over, and nobody else is woken: hundreds may be waiting.
 
-    what: names the places in the log. refusal: raised where none was free in time.
+    what: names the places in the log. refusal: raised where none was free in time. signal: makes what a
+    caller waits for.
     """
 
     def __init__(
-        self, capacity: int, share: float, clock: Clock, *, what: str, refusal: type[ServiceError] = Busy
+        self,
+        capacity: int,
+        share: float,
+        clock: Clock,
+        *,
+        what: str,
+        refusal: type[ServiceError] = Busy,
+        signal: Callable[[], Signal] = threading.Event,
     ) -> None:
         self._capacity = capacity
         self._share = share_of(capacity, share)
         self._clock = clock
         self._what = what
         self._refusal = refusal
+        self._signal = signal
         self._lock = threading.Lock()
         self._held: Counter[str] = Counter()
-        self._waiting: list[_Waiter] = []
+        self._waiting: OrderedDict[str, deque[UserPlace]] = OrderedDict()
 
     @contextmanager
-    def hold(self, username: str, deadline: float) -> Iterator[None]:
-        """deadline: how long to wait, on the monotonic clock. Raises `refusal`, with retry_after."""
-        waiter = self._take(username)
+    def hold(self, username: str, deadline: float, *, first: bool = False) -> Iterator[None]:
+        """As take. Raises `refusal`, with retry_after."""
+        place = self.take(username, deadline, first=first)
+        if place is None:
+            held = self._held[username]
+            raise self._refusal(f"no {self._what} for {username} ({held} held)", retry_after=1)
         try:
-            if not waiter.served.wait(max(0.0, deadline - self._clock.monotonic())):
-                held = self._held[username]
-                raise self._refusal(f"no {self._what} for {username} ({held} held)", retry_after=1)
             yield
         finally:
-            self._give_back(waiter)
+            self.give_back(place)
 
-    def _take(self, username: str) -> _Waiter:
-        waiter = _Waiter(username)
-        with self._lock:
-            self._waiting.append(waiter)
-            self._serve()
-        return waiter
+    def take(self, username: str, deadline: float, *, first: bool = False) -> UserPlace | None:
+        """A place that has to be given back; None where there was none in time.
 
-    def _give_back(self, waiter: _Waiter) -> None:
+        deadline: how long to wait, on the monotonic clock. first: before the user's other callers.
+        """
+        place = self._asked_for(username, first)
+        try:
+            served = place.served.wait(max(0.0, deadline - self._clock.monotonic()))
+        except BaseException:
+            self.give_back(place)
+            raise
+        if not served:
+            self.give_back(place)
+            return None
+        return place
+
+    def give_back(self, place: UserPlace) -> None:
+        """Also one that is still waited for."""
         with self._lock:
-            if waiter.served.is_set():
-                self._held[waiter.username] -= 1
+            if place.served.is_set():
+                self._held[place.username] -= 1
                 self._held += Counter()  # drops who holds none
                 self._serve()
-            else:
-                self._waiting.remove(waiter)
+                return
+            waiting = self._waiting[place.username]
+            waiting.remove(place)
+            if not waiting:
+                del self._waiting[place.username]
+
+    def _asked_for(self, username: str, first: bool) -> UserPlace:
+        place = UserPlace(username, self._signal())
+        with self._lock:
+            waiting = self._waiting.setdefault(username, deque())
+            (waiting.appendleft if first else waiting.append)(place)
+            self._serve()
+        return place
 
     def _serve(self) -> None:
         """One place came free, or one waits more: that is one to be served at most."""
-        for waiter in self._waiting if self._held.total() < self._capacity else ():
-            if self._held[waiter.username] < self._share:
-                self._held[waiter.username] += 1
-                self._waiting.remove(waiter)
-                waiter.served.set()
-                return
+        username = next((name for name in self._waiting if self._held[name] < self._share), None)
+        if username is None or self._held.total() >= self._capacity:
+            return
+        waiting = self._waiting[username]
+        self._held[username] += 1
+        waiting.popleft().served.set()
+        self._waiting.move_to_end(username)
+        if not waiting:
+            del self._waiting[username]
 
 
-class _Waiter:
-    def __init__(self, username: str) -> None:
-        self.username = username
-        self.served = threading.Event()
+@dataclass(frozen=True, slots=True, eq=False)
+class UserPlace:
+    """One that a user holds or waits for."""
+
+    username: str
+    served: Signal

@@ -58,7 +58,7 @@ class Database:
         self._busy_timeout_ms = busy_timeout_ms
         self.shown = parsed.set(query={}).render_as_string(hide_password=True)
         self.embedded = parsed.get_backend_name() == "sqlite"
-        self.connections = sqlite.CONNECTIONS if self.embedded else mysql_connections
+        self.writers = 1 if self.embedded else mysql_connections  # at once, in this process
         self.busy_timeout_s = busy_timeout_ms / 1000
         if self.embedded:
             self._engine = sqlite.engine(

@@ -62,7 +62,7 @@ class SqlStore:
 
     changed: told of each user whom the operator has changed.
     rate_per_minute, rate_burst: requests a user may send on average, and at once.
-    user_share (0-1): of the connections, that requests of one user may hold at once.
+    user_share (0-1): of the transactions at once, that requests of one user may have.
     abandoned_after_s: longer than any request may take. A record that still runs after it was lost with its
     worker: it is closed with status 5 and gives its quota back, at the user's next admission or by `sweep`.
     """
@@ -85,10 +85,10 @@ class SqlStore:
         self._box = SecretBox(key_file)
         self._rate = Rate(per_minute=rate_per_minute, burst=rate_burst)
         self._shares = UserShares(
-            database.connections,
+            database.writers,
             user_share,
             clock,
-            what="database connection",
+            what="turn at the database",
             refusal=DependencyUnavailable,
         )
         self.users = UserDirectory(self.database, self._box, clock, changed)
@@ -178,7 +178,7 @@ class SqlStore:
         body may be sent again later.
         """
         now = self._now_ms()
-        with self._in_turn(account) as connection:
+        with self._in_turn(account.username) as connection:
             user = locked_user(connection, account)
             if close_lost(connection, user.id, begun_before=self._lost_before(now), now_ms=now):
                 user = locked_user(connection, account)
@@ -196,7 +196,7 @@ class SqlStore:
     def spend_nonce(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> None:
         """As ports.Nonces."""
         now = self._now_ms()
-        with self._in_turn(account) as connection:
+        with self._in_turn(account.username) as connection:
             user = locked_user(connection, account)
             if spend_nonce(connection, user.id, request, now, now + math.ceil(nonce_ttl_s * 1000)):
                 arrival = self._rate.next_arrival(user.rate_tat_us, now * 1000)
@@ -210,7 +210,7 @@ class SqlStore:
         recognised picture is then charged again, even beyond the limit, since the caller gets its answer.
         """
         this = {"this": record.request_id}
-        with self.database.write() as connection:
+        with self._in_turn(record.username, first=True) as connection:
             connection.execute(_LOCK_OWNER, this)
             begun = connection.execute(_BEGUN, this).one_or_none()
             if begun is None:
@@ -273,10 +273,13 @@ class SqlStore:
                     return closed
 
     @contextmanager
-    def _in_turn(self, account: Account) -> Iterator[Connection]:
-        """A transaction for a caller, who waits for its share of the connections as for a connection."""
+    def _in_turn(self, username: str, *, first: bool = False) -> Iterator[Connection]:
+        """A transaction for a request, which waits for its turn as for a connection.
+
+        first: before the user's other requests.
+        """
         wait_until = self._clock.monotonic() + self.database.busy_timeout_s
-        with self._shares.hold(account.username, wait_until), self.database.write() as connection:
+        with self._shares.hold(username, wait_until, first=first), self.database.write() as connection:
             yield connection
 
     def _lost_before(self, now: int) -> int:

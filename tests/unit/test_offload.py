@@ -71,11 +71,13 @@ class Bench:
         )
         self.offload.start()
 
-    def read(self, data: bytes = b"0.1", timeout_s: float = 20, fetching_s: float = 0) -> str:
+    def read(
+        self, data: bytes = b"0.1", timeout_s: float = 20, fetching_s: float = 0, username: str = ""
+    ) -> str:
         """The text that was read, or the name of the error."""
         deadline = CLOCK.monotonic() + timeout_s
         try:
-            with self.offload.reserve(deadline) as place:
+            with self.offload.reserve(deadline, username=username) as place:
                 gevent.sleep(fetching_s)
                 return place.read(data, ReadOptions())[0].page.model
         except ServiceError as error:
@@ -237,6 +239,36 @@ def test_pictures_that_never_come_take_no_more_than_their_users_share() -> None:
         assert taken_by("alice") == 9  # one is being read
         assert 2 < taken_by("bob") < 9
         assert taken_by("carol") > 0
+
+
+def test_one_user_who_fills_the_queue_delays_another_by_one_read() -> None:
+    bench = Bench(threads=1, queue_wait_s=8 * FIRST_GUESS_S)
+    order: list[str] = []
+
+    def read(username: str) -> None:
+        assert bench.read(b"0.05", username=username) == "0.05"
+        order.append(username)
+
+    flood = [gevent.spawn(read, "alice") for _ in range(9)]
+    gevent.sleep(0.01)
+    assert bench.read(username="alice") == "busy"
+    others = [gevent.spawn(read, name) for name in ("bob", "bob", "carol")]
+    gevent.joinall(flood + others, raise_error=True)
+    assert order[:6] == ["alice", "alice", "bob", "carol", "alice", "bob"]
+
+
+def test_beside_others_a_user_queues_no_more_than_its_part() -> None:
+    """Else its last pictures would wait twice as long as was estimated."""
+    bench = Bench(threads=1, queue_wait_s=16 * FIRST_GUESS_S)
+    with ExitStack() as places:
+        places.enter_context(bench.offload.reserve(CLOCK.monotonic() + 20, username="bob"))
+        taken = 0
+        with pytest.raises(Busy):
+            for _ in range(20):
+                place = bench.offload.reserve(CLOCK.monotonic() + 20, username="alice")
+                places.enter_context(place)
+                taken += 1
+        assert taken == 8
 
 
 def test_waiting_ends_with_the_queue_limit() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -59,3 +61,43 @@ def test_a_place_is_waited_for() -> None:
         assert not held.wait(0.05)
     waiter.join(60)
     assert held.is_set()
+
+
+@contextmanager
+def queue(places: UserShares, *usernames: str) -> Iterator[list[str]]:
+    """Callers who wait while the only place is held; in which order they had it."""
+    served: list[str] = []
+    now = FakeClock().time
+
+    def wait(username: str) -> None:
+        with places.hold(username.strip("!"), now + 60, first=username.endswith("!")):
+            served.append(username)
+
+    with places.hold("somebody", now):
+        waiting = []
+        for number, username in enumerate(usernames, 1):
+            waiting.append(threading.Thread(target=wait, args=(username,)))
+            waiting[-1].start()
+            while sum(map(len, places._waiting.values())) < number:
+                pass
+    for waiter in waiting:
+        waiter.join(60)
+    yield served
+
+
+def test_users_take_turns() -> None:
+    with queue(shares(1), "alice", "alice", "alice", "bob", "bob", "carol") as served:
+        assert served == ["alice", "bob", "carol", "alice", "bob", "alice"]
+
+
+def test_the_first_of_a_user_is_before_the_others_of_that_user() -> None:
+    with queue(shares(1), "alice", "alice", "bob", "alice!") as served:
+        assert served == ["alice!", "bob", "alice", "alice"]
+
+
+def test_who_gave_up_is_not_served() -> None:
+    places, now = shares(1), FakeClock().time
+    with places.hold("somebody", now):
+        assert places.take("alice", now) is None
+    with places.hold("bob", now):
+        pass
