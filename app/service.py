@@ -59,17 +59,17 @@ class OcrService:
         started = self.clock.monotonic()
         now = self.clock.now()
         ttl = nonce_ttl_s(request, now=now, policy=self.caller.policy)
-        with (
-            self.caller.proven(request, now=now) as account,
-            self.offload.reserve(request.deadline, request.gone, request.username) as place,
-        ):
+        with self.caller.proven(request, now=now) as account:
             request.proven()
-            quota = self.admission.admit(account, request, nonce_ttl_s=ttl)
-            with self._failure_recorded(request, started):
-                data, fetch_ms = self._picture(request)
-                reading, queue_ms = place.read(data, request.options)
-            elapsed = Elapsed(queue_ms, fetch_ms, reading.decode_ms, reading.ocr_ms, self._ms_since(started))
-            self.usage.finish(_success(request, reading, elapsed))
+            with self.offload.reserve(request.deadline, request.gone, request.username) as place:
+                quota = self.admission.admit(account, request, nonce_ttl_s=ttl)
+                with self._failure_recorded(request, started):
+                    data, fetch_ms = self._picture(request)
+                    reading, queue_ms = place.read(data, request.options)
+                elapsed = Elapsed(
+                    queue_ms, fetch_ms, reading.decode_ms, reading.ocr_ms, self._ms_since(started)
+                )
+                self.usage.finish(_success(request, reading, elapsed))
         return OcrAnswer(request.request_id, reading, elapsed, quota, request.options.boxes)
 
     def _picture(self, request: OcrRequest) -> tuple[bytes, int]:

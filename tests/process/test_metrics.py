@@ -222,6 +222,31 @@ def test_the_alert_on_a_full_disk_is_about_that_disk(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize(("counter", "fired"), [("ocr_requests", False), ("ocr_signed_requests", True)])
+def test_only_signed_requests_raise_the_alerts_on_failures(tmp_path: Path, counter: str, fired: bool) -> None:
+    """The names are those that a server shows, as the tests above assert."""
+    codes = {"OcrFailing": ("5", "page"), "OcrBusy": ("17", "ticket")}
+    series = {f'{counter}_total{{status_code="{code}"}}': "0+600x60" for code, _ in codes.values()}
+    series['ocr_signed_requests_total{status_code="6"}'] = "0+60x60"
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "alert_rule_test": [],
+    }
+    rules = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())
+    for group in rules["groups"]:
+        for rule in group["rules"]:
+            rule["annotations"] = {}
+    (tmp_path / "alerts.yml").write_text(yaml.safe_dump(rules))
+    for name in [rule["alert"] for group in rules["groups"] for rule in group["rules"]]:
+        expected = [{"exp_labels": {"severity": codes[name][1]}}] if fired and name in codes else []
+        case["alert_rule_test"].append({"eval_time": "50m", "alertname": name, "exp_alerts": expected})
+    file = tmp_path / "case.yml"
+    file.write_text(yaml.safe_dump({"rule_files": ["alerts.yml"], "tests": [case]}))
+    done = subprocess.run([which("promtool"), "test", "rules", str(file)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_prometheus_takes_the_rules() -> None:
     done = subprocess.run(
         [which("promtool"), "check", "rules", str(PROMETHEUS / "alerts.yml")], capture_output=True, text=True

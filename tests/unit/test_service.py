@@ -331,6 +331,17 @@ def test_an_overload_answer_comes_before_the_nonce_is_spent() -> None:
     assert story.service.handle(story.request()).reading is READING
 
 
+def test_an_overload_answer_to_a_signed_request_counts_as_signed() -> None:
+    """And the budget of unproven bodies has its bytes back."""
+    story, proven = Story(), []
+    asked = replace(story.request(), proven=lambda: proven.append(True))
+    with pytest.raises(Busy):
+        story.with_offload(Full()).handle(asked)  # type: ignore[arg-type]
+    with pytest.raises(SignWrong):
+        story.service.handle(replace(asked, sign="0" * 64))
+    assert proven == [True]
+
+
 def test_the_same_body_twice_is_a_replay() -> None:
     story = Story()
     story.service.handle(story.request("a" * 32))
