@@ -110,7 +110,6 @@ preload_app = False
 timeout = 60
 graceful_timeout = 75
 keepalive = 5
-worker_connections = 1000
 # The backstop against slow leaks.
 max_requests = 20_000
 max_requests_jitter = 2_000

@@ -19,7 +19,7 @@ from app.network import network_of, parsed
 from app.ports import Clock
 from app.rate import Rate
 
-SLOTS = 1 << 17
+SLOTS = 1 << 18
 _SALT_BYTES = 16
 _SLOT = struct.Struct("=q")
 _BYTES = _SALT_BYTES + SLOTS * _SLOT.size

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import IPv6Address, ip_address
 from typing import Self
 
 from app.errors import Busy, RateLimited
+from app.network import network_of
 
 FREE_BYTES = 64 * 1024
 """Of each body, so that a request which only names a URL passes while large bodies fill the budget. Their
@@ -22,24 +22,24 @@ class BodyBudget:
         self.max_bytes = max_bytes
         self.max_bytes_per_address = max_bytes_per_address
         self.held = 0
-        self.held_by: Counter[str] = Counter()
+        self.held_by: Counter[bytes] = Counter()
 
     def body_of(self, address: str) -> UnprovenBody:
-        return UnprovenBody(self, _subscriber(address))
+        return UnprovenBody(self, network_of(address))
 
 
 class UnprovenBody:
     """A body's part of the budget, given back at the end of the `with` block, or earlier by release()."""
 
-    def __init__(self, budget: BodyBudget, subscriber: str) -> None:
+    def __init__(self, budget: BodyBudget, network: bytes) -> None:
         self._budget = budget
-        self._subscriber = subscriber
+        self._network = network
         self._held = 0
 
     def reserve(self, size: int) -> None:
         """Bytes more than before. Raises RateLimited or Busy where the budget has none left."""
         budget = self._budget
-        if budget.held_by[self._subscriber] + size > budget.max_bytes_per_address:
+        if budget.held_by[self._network] + size > budget.max_bytes_per_address:
             raise RateLimited("unproven bytes of the address", retry_after=RETRY_AFTER_S)
         if budget.held + size > budget.max_bytes:
             raise Busy("unproven bytes", retry_after=RETRY_AFTER_S)
@@ -58,18 +58,6 @@ class UnprovenBody:
     def _hold(self, size: int) -> None:
         self._held += size
         self._budget.held += size
-        self._budget.held_by[self._subscriber] += size
-        if not self._budget.held_by[self._subscriber]:
-            del self._budget.held_by[self._subscriber]
-
-
-def _subscriber(address: str) -> str:
-    """Whose share an address takes from: every address of a subscriber's /64 is as good as another."""
-    if ":" not in address:
-        return address
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
-    return str(mapped) if mapped else parsed.packed[:8].hex()
+        self._budget.held_by[self._network] += size
+        if not self._budget.held_by[self._network]:
+            del self._budget.held_by[self._network]

@@ -6,6 +6,8 @@ import os
 import re
 import runpy
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,10 +26,26 @@ def test_gunicorns_copies_are_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_
     assert loaded["bind"] == Settings().bind
     assert loaded["_exits"].name == EXITS
     assert loaded["worker_class"] == "deploy.gunicorn_worker.BoundedWorker"
-    assert loaded["worker_connections"] == WORKER_CONNECTIONS
+    assert loaded["worker_connections"] <= WORKER_CONNECTIONS
     assert loaded["timeout"] > Settings().limits.body_timeout_s < loaded["graceful_timeout"]
     assert not loaded["preload_app"]
     assert loaded["graceful_timeout"] > Settings().limits.max_timeout_ms / 1000
+
+
+@pytest.mark.parametrize(("files", "connections"), [(1024, 724), (4096, WORKER_CONNECTIONS)])
+def test_connections_leave_files_for_everything_else(tmp_path: Path, files: int, connections: int) -> None:
+    code = (
+        "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, int(sys.argv[1])));"
+        "print(runpy.run_path('gunicorn.py')['worker_connections'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(files)],
+        cwd=ROOT,
+        env={"OCR_HOME": str(tmp_path), "FLASK_SKIP_DOTENV": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout.strip(), done.stderr) == (str(connections), "")
 
 
 @pytest.mark.parametrize(
