@@ -16,7 +16,7 @@ from time import monotonic
 
 import gevent
 from gevent import socket
-from gunicorn.http.body import ChunkedReader, LengthReader
+from gunicorn.http.body import ChunkedReader
 from gunicorn.workers.ggevent import GeventWorker
 
 ROOM = 0.8
@@ -31,6 +31,7 @@ CROWDED = 0.5
 
 BODY_AWAITED_S = 5
 BODY_AWAITED_BYTES = 64 * 1024
+LAST_CHUNK = b"\r\n\r\n"
 
 STOPPING_SILENCE_S = 5
 """A client that is silent for longer does not keep a worker that stops from being replaced."""
@@ -157,21 +158,21 @@ class BoundedWorker(GeventWorker):
         raise StopIteration
 
     def _await_body(self, req, client):
-        """Until its body comes, a request costs no more than half a head, and others may push it out. Chunks
-        cannot be read twice, so a body in chunks waits for the whole time.
+        """Until its body comes, a request costs no more than half a head, and others may push it out.
+
+        What arrives is given back as it came, before its framing is looked at.
         """
-        reader = req.body.reader
-        with gevent.Timeout(BODY_AWAITED_S, False):
-            if isinstance(reader, LengthReader):
-                length = reader.length
-                try:
-                    req.unreader.unread(reader.read(min(length, BODY_AWAITED_BYTES)))
-                finally:
-                    reader.length = length
-            else:
-                client.silent_since = monotonic()
-                gevent.sleep(BODY_AWAITED_S)
-        client.silent_since = None
+        wanted = min(getattr(req.body.reader, "length", BODY_AWAITED_BYTES), BODY_AWAITED_BYTES)
+        chunked = isinstance(req.body.reader, ChunkedReader)
+        arrived = bytearray()
+        try:
+            with gevent.Timeout(BODY_AWAITED_S, False):
+                while len(arrived) < wanted and not (chunked and arrived.endswith(LAST_CHUNK)):
+                    if not (data := req.unreader.read()):
+                        break
+                    arrived += data
+        finally:
+            req.unreader.unread(bytes(arrived))
         if client not in self._clients:
             raise ConnectionResetError(errno.ECONNRESET, "disconnected")
 
@@ -190,7 +191,9 @@ class BoundedWorker(GeventWorker):
 
 
 def _subscriber(addr):
-    """addr: as accept() gives it, which is no tuple for a Unix socket."""
+    """addr: as accept() gives it, which is no tuple for a Unix socket. app/network.py says the same for the
+    service, which this module may not import.
+    """
     if not isinstance(addr, tuple):
         return ""
     if ":" not in addr[0]:

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import itertools
 import json
+import re
 import socket
 import time
 from collections.abc import Callable
@@ -71,6 +72,18 @@ def test_silent_clients_keep_nobody_out(server: Server, alice: Caller, kind: str
         assert still_open(held) < COUNT
 
 
+def test_a_body_in_chunks_is_answered_once_it_is_there(server: Server, alice: Caller) -> None:
+    """However crowded the worker is: chunks may not wait for as long as those that stall."""
+    body = json.dumps(alice.body(picture_url="http://127.0.0.1/a.png")).encode()
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in (body[:50], body[50:], b""))
+    head = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with stalled(server.bind, COUNT // 2, HEAD, sources=LOOPBACK):
+        seconds_for(server, "GET", "/healthz")
+        started = time.monotonic()
+        assert code(exchange(server.bind, head + chunks)) == 13
+        assert time.monotonic() - started < 2.5  # of the 5 s that a body in chunks may take to arrive
+
+
 def test_a_body_that_does_not_come_is_refused_in_time(server: Server) -> None:
     for sent in (
         HEAD + b"Content-Length: 100\r\n\r\n{",
@@ -87,6 +100,8 @@ def test_a_body_that_does_not_come_is_refused_in_time(server: Server) -> None:
 def test_large_bodies_wait_within_a_budget(server: Server, alice: Caller) -> None:
     """An address has its share, all have the sum, and what only names a picture fits in any case."""
     codes = {}
+    refused = counted(server, "ocr_requests", 17)
+    signed = counted(server, "ocr_signed_requests", 17)
     with stalled(server.bind, 9, LARGE, sources=["127.0.9.1"] * 5 + ["127.0.9.2"] * 4):
         time.sleep(0.5)
         for source in ("127.0.9.1", "127.0.9.3"):
@@ -100,6 +115,8 @@ def test_large_bodies_wait_within_a_budget(server: Server, alice: Caller) -> Non
         asked = HEAD + b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(small) + small
         assert code(exchange(server.bind, asked, source="127.0.9.1")) == 13
     assert codes == {"127.0.9.1": 12, "127.0.9.3": 17}
+    assert counted(server, "ocr_requests", 17) > refused
+    assert counted(server, "ocr_signed_requests", 17) == signed
 
 
 @pytest.mark.parametrize("framing", ["length", "chunks"])
@@ -133,6 +150,11 @@ def test_a_batch_of_the_largest_bodies_at_once_is_not_refused() -> None:
     """Eight threads at one address, with the settings as they come."""
     limits = Settings().limits
     assert 8 * limits.max_body_bytes <= limits.unproven_bytes_per_address
+
+
+def counted(server: Server, counter: str, code: int) -> float:
+    found = re.search(rf'^{counter}_total{{status_code="{code}"}} (\S+)$', server.metrics(), re.MULTILINE)
+    return float(found[1]) if found else 0
 
 
 def code(answer: bytes) -> int:
