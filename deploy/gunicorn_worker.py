@@ -55,16 +55,17 @@ class Client(socket.socket):
     def recv(self, *args):
         return self._waiting(super().recv, *args)
 
-    def send(self, *args):
-        return self._waiting(super().send, *args)
+    def send(self, *args, **options):
+        return self._waiting(super().send, *args, **options)
 
     def sendall(self, *args):
+        """Sends piece by piece with send, so that a slow client is not a silent one."""
         return self._waiting(super().sendall, *args)
 
-    def _waiting(self, call, *args):
+    def _waiting(self, call, *args, **options):
         self.silent_since = monotonic()
         try:
-            return call(*args)
+            return call(*args, **options)
         except (BlockingIOError, TimeoutError):
             raise
         except OSError as error:  # for all but a few of them gunicorn would log a traceback

@@ -70,6 +70,20 @@ def test_a_body_that_nobody_reads_ends_its_connection(server: Server, route: str
 
 
 @pytest.mark.usefixtures("no_fault")
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nno colon\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: 5_0\r\n\r\n",
+        b"GET / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    ],
+)
+def test_a_head_that_is_no_request_is_answered_by_gunicorn(server: Server, head: bytes) -> None:
+    assert statuses(exchange(server.bind, head)) == [400]
+
+
+@pytest.mark.usefixtures("no_fault")
 def test_an_early_answer_ends_its_connection(server: Server) -> None:
     """The rest of a body that was refused unread is no request either."""
     for head, status in (
