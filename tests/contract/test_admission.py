@@ -25,7 +25,7 @@ from app.errors import (
     ServiceError,
     UserDisabled,
 )
-from app.model import RECOGNISED, Quota, UsageRecord
+from app.model import RECOGNISED, Elapsed, Quota, UsageRecord
 from app.state.sql import SqlStore
 from app.state.tables import metadata, nonces
 from tests.contract.conftest import MakeStore
@@ -350,6 +350,36 @@ def test_processes_that_start_at_once_make_one_database_and_one_key(
     assert [process.wait(120) for process in processes] == [0] * len(processes)
     store = make_store()
     assert len([store.find(user.username) for user in store.users.list()]) == len(processes)
+
+
+@only_sqlite
+def test_users_take_turns_to_write(store: SqlStore, tmp_path: Path) -> None:
+    """However many requests one of them sends; and to end a request comes before to begin one."""
+    alice, bob = (store.users.add(name) and store.find(name) for name in ("alice", "bob"))
+    assert alice and bob
+    admit(store, "ends")
+    order: list[str] = []
+
+    def begin(name: str) -> None:
+        store.spend_nonce(bob if name == "bob" else alice, ocr_request(f"nonce-{name}"), nonce_ttl_s=60)
+        order.append(name)
+
+    def end() -> None:
+        store.finish(UsageRecord(id_of("ends"), "alice", 13, Elapsed(total=1)))
+        order.append("end")
+
+    other = sqlite3.connect(tmp_path / "var" / "ocr.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with ThreadPoolExecutor(5) as pool:
+        for name in ("first", "second", "third", "bob"):
+            pool.submit(begin, name)
+            time.sleep(0.1)
+        ended = pool.submit(end)
+        time.sleep(0.1)
+        other.execute("ROLLBACK")
+    ended.result()
+    other.close()
+    assert order == ["first", "end", "bob", "second", "third"]
 
 
 @only_sqlite
