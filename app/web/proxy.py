@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
 from werkzeug.middleware.proxy_fix import ProxyFix
+
+from app.network import parsed
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -36,7 +38,5 @@ class TrustedProxies:
     def _is_ours(self, peer: str) -> bool:
         if not peer:
             return True
-        address = ip_address(peer)
-        if isinstance(address, IPv6Address):  # a listener on both families sees IPv4 peers as ::ffff:10.0.0.5
-            address = address.ipv4_mapped or address
-        return any(address in network for network in self._proxies)
+        address = parsed(peer)
+        return address is not None and any(address in network for network in self._proxies)
