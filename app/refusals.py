@@ -21,8 +21,8 @@ BLOCKED_S = 10
 HELD_S = 1
 """How long an answer is kept back, on average, so that callers who wait for it ask no more often."""
 
-BUSY_IN_ONE = 8
-"""Refusals for want of room that count as one: no database is asked, and busy clients get many of them."""
+BUSY_IN_ONE = 4
+"""Refusals for want of room that count as one: no transaction is begun, and busy clients get many of them."""
 
 CALLERS = 10_000
 """Callers that are remembered at most."""
