@@ -35,7 +35,9 @@ MB = 1_000_000
 T = TypeVar("T")
 
 REPORTS_IN_TURN = 2
-"""How many reports a worker works on at a time; more wait for their turn. On MySQL each has a connection."""
+"""How many reports a worker works on at a time; more wait for their turn. On MySQL each has a connection that
+no request uses.
+"""
 
 MOVER_TIMEOUT_MS = 2000
 """How long Redis may take to answer the mover, for whom no caller waits."""
@@ -142,12 +144,11 @@ class ReportsInBackground:
 
 def build_reports(store: SqlStore, *, under_gevent: bool, failed: Callable[[str], None]) -> Reports:
     """SQLite works within the calling thread, MySQL at the other end of a socket that gevent watches."""
-    if not store.database.embedded:
-        return ReportsInBackground(store.reports, Greenlets(REPORTS_IN_TURN), lambda: None)
     if not under_gevent:
         return store.reports
-    threads = NativeThreads(REPORTS_IN_TURN)
-    return ReportsInBackground(store.reports_in_threads(), threads, partial(failed, "database"))
+    kind = NativeThreads if store.database.embedded else Greenlets
+    reports = store.reports_apart(REPORTS_IN_TURN)
+    return ReportsInBackground(reports, kind(REPORTS_IN_TURN), partial(failed, "database"))
 
 
 def build_patient(url: str) -> Database:

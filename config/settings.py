@@ -232,7 +232,9 @@ class StateSettings(Group):
     mysql_timeout_s: PositiveFloat = Field(
         3, description="seconds that MySQL may take to be connected, or to answer"
     )
-    mysql_connections: PositiveInt = Field(10, description="connections to MySQL that a worker holds at most")
+    mysql_connections: PositiveInt = Field(
+        10, description="connections to MySQL that a worker holds at most, beside two for reports"
+    )
 
     redis_url: Annotated[str, AfterValidator(checked_redis_url)] = Field(
         "", description="redis://, rediss:// or unix://; without it the database does its part"

@@ -25,6 +25,9 @@ from app.state.blocking import Run, at_once
 PATIENT_TIMEOUT_S = 3600
 """How long one statement of an operator's command may take on MySQL."""
 
+REPORT_TIMEOUT_S = 30
+"""How long one statement of a caller's report may take on MySQL: it may count a day of a million records."""
+
 
 class DatabaseUnavailable(DependencyUnavailable):
     def __init__(self, detail: object) -> None:
@@ -82,15 +85,19 @@ class Database:
             mysql_connections=1,
         )
 
-    def for_threads(self) -> Database:
-        """The same file for native threads beside gevent's loop. Each use opens it and waits within SQLite:
-        the pool's locks and pauses are gevent's. Only where it is embedded. The caller counts its faults.
+    def for_reports(self, at_once: int) -> Database:
+        """The same for reports, which take longer than what else a caller waits for. The caller counts its
+        faults.
+
+        MySQL gets connections for at_once reports, so that reports take none from requests. SQLite is for
+        native threads beside gevent's loop: each use opens the file and waits within SQLite, because the
+        pool's locks and pauses are gevent's.
         """
         return Database(
             self._url,
             busy_timeout_ms=self._busy_timeout_ms,
-            mysql_timeout_s=0,
-            mysql_connections=0,
+            mysql_timeout_s=REPORT_TIMEOUT_S,
+            mysql_connections=at_once,
             in_threads=True,
         )
 

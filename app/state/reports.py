@@ -13,11 +13,16 @@ from app.state.database import Database
 from app.state.quota import DAY_MS
 from app.state.rollup import Counts
 from app.state.tables import EVERYBODY, usage_days, usage_records, users
-from app.state.usage_days import begun_by, build_missing, built_days, sums_by
+from app.state.usage_days import begun_by, build_missing, build_some, built_days, settled, sums_by
 from app.state.users import UserDirectory, quota_of
 
 BUILT_AT_ONCE = 7
 """Days that one report builds at most, where its caller waits: more are left to the next ones."""
+
+SUMMED_AT_ONCE = 250
+"""Users whose days one statement sums up, each by a range of the index. MariaDB makes a table of a list of a
+thousand, and reads all days of all users.
+"""
 
 _EPOCH = date(1970, 1, 1)
 _began = usage_records.c.started_at
@@ -71,11 +76,16 @@ def report(
 ) -> UsageReport:
     """first, last: days of UTC, both included; a request belongs to the day in which it was begun.
 
-    user_id: None is everybody. build_at_most: days that are built on this occasion; None is all that lack.
+    user_id: None is everybody. build_at_most: days that are built on this occasion, as far as they can be;
+    None is all that lack. A day that is not built is counted by its records.
     Raises DependencyUnavailable.
     """
     since, until = _number(first), _number(last) + 1
-    build_missing(database, since, min(until, now_ms // DAY_MS), at_most=build_at_most)
+    buildable = min(until, settled(now_ms))
+    if build_at_most is None:
+        build_missing(database, since, buildable)
+    else:
+        build_some(database, since, buildable, at_most=build_at_most)
     whose = () if user_id is None else (begun_by(user_id),)
     with database.read() as connection:
         built = built_days(connection, since, until)
@@ -99,28 +109,37 @@ def by_user(database: Database, *, first: date, last: date) -> dict[str, tuple[i
         func.sum(case((code == RECOGNISED, 1), else_=0)),
         func.coalesce(func.sum(characters), 0),
     ).group_by(usage_records.c.user_id)
+    rolled_up = select(usage_days.c.user_id, *map(func.sum, sums)).group_by(usage_days.c.user_id)
     found: dict[int, tuple[int, int, int]] = {}
     with database.read() as connection:
         built = built_days(connection, since, until)
-        rolled_up = select(usage_days.c.user_id, *map(func.sum, sums)).where(usage_days.c.day.in_(built))
-        queries = [rolled_up.group_by(usage_days.c.user_id)]
-        queries += [records.where(within, code.is_not(None)) for within in _unbuilt(since, until, built)]
+        names = {user.id: user.username for user in connection.execute(select(users.c.id, users.c.username))}
+        ids = sorted(names)
+        queries = [records.where(within, code.is_not(None)) for within in _unbuilt(since, until, built)]
+        for at in range(0, len(ids) if built else 0, SUMMED_AT_ONCE):
+            theirs = usage_days.c.user_id.in_(ids[at : at + SUMMED_AT_ONCE])
+            queries.append(rolled_up.where(theirs, *_in_days(built)))
         for query in queries:
             for user_id, *more in connection.execute(query):
                 requests, pictures, read = found.get(user_id, (0, 0, 0))
                 found[user_id] = requests + int(more[0]), pictures + int(more[1]), read + int(more[2])
-        names = connection.execute(select(users.c.id, users.c.username)).all()
-    return {name: found[user_id] for user_id, name in names if user_id in found}
+    return {name: found[user_id] for user_id, name in names.items() if user_id in found}
 
 
 def _rolled_up(connection: Connection, user_id: int, built: Collection[int]) -> dict[int, Counts]:
     if not built:
         return {}
-    query = select(usage_days.c.day, usage_days.c.by_code, usage_days.c.characters, usage_days.c.times).where(
-        usage_days.c.user_id == user_id, usage_days.c.day.between(min(built), max(built))
-    )
-    # A day that was built a moment ago is still counted by its records.
-    return {day: Counts.from_columns(*sums) for day, *sums in connection.execute(query) if day in built}
+    query = select(usage_days.c.day, usage_days.c.by_code, usage_days.c.characters, usage_days.c.times)
+    rows = connection.execute(query.where(usage_days.c.user_id == user_id, *_in_days(built)))
+    return {day: Counts.from_columns(*sums) for day, *sums in rows}
+
+
+def _in_days(built: Collection[int]) -> Iterator[ColumnElement[bool]]:
+    """One range of an index. A day between that was built a moment ago is still counted by its records."""
+    first, last = min(built), max(built)
+    yield usage_days.c.day.between(first, last)
+    if others := set(range(first, last)) - set(built):
+        yield usage_days.c.day.not_in(others)
 
 
 def _unbuilt(since: int, until: int, built: Collection[int]) -> Iterator[ColumnElement[bool]]:

@@ -33,12 +33,12 @@ from app.state.admission import (
 )
 from app.state.database import Database
 from app.state.lost import close_lost, owners_of_lost
-from app.state.quota import DAY_MS, charge, counted
+from app.state.quota import charge, counted
 from app.state.records import columns
 from app.state.reports import UsageReports, report
 from app.state.secrets import SecretBox
 from app.state.tables import usage_records, user_secrets, users
-from app.state.usage_days import Ended, LateRecords, build_missing
+from app.state.usage_days import Ended, LateRecords, build_missing, settled
 from app.state.users import Changed, UnknownUser, UserDirectory
 
 PURGED_PER_ADMISSION = 8  # more than the one that it adds, so that the expired ones get fewer
@@ -128,7 +128,7 @@ class SqlStore:
             return versions
 
     def _build_days(self, database: Database) -> None:
-        build_missing(database, 0, self._now_ms() // DAY_MS)
+        build_missing(database, 0, settled(self._now_ms()))
 
     def ping(self) -> None:
         """One cheap read of the file. Raises DependencyUnavailable."""
@@ -233,9 +233,9 @@ class SqlStore:
     def reports(self) -> UsageReports:
         return UsageReports(self.database, self.users, self._clock)
 
-    def reports_in_threads(self) -> UsageReports:
-        """For native threads, which must share nothing with a loop: see Database.for_threads."""
-        database = self.database.for_threads()
+    def reports_apart(self, at_once: int) -> UsageReports:
+        """With connections of their own, for so many reports at once: see Database.for_reports."""
+        database = self.database.for_reports(at_once)
         return UsageReports(database, self.users.over(database), self._clock)
 
     def report(self, user_id: int | None, first: date, last: date) -> UsageReport:

@@ -159,7 +159,7 @@ usage_days = Table(
     Column("characters", BigInteger, nullable=False),
     Column("by_code", Text, nullable=False),  # JSON: requests by status code
     Column("times", Text, nullable=False),  # JSON: recognised pictures by the shortest time of their bucket
-    Index("ix_usage_days_sums", "day", "user_id", "requests", "pictures", "characters"),  # sums read it alone
+    Index("ix_usage_days_sums", "user_id", "day", "requests", "pictures", "characters"),  # sums read it alone
     **_MYSQL,
 )
 

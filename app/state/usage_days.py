@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import mysql, sqlite
 
+from app.errors import DependencyUnavailable
 from app.model import RECOGNISED
 from app.state.database import Database
 from app.state.quota import DAY_MS
@@ -40,11 +42,16 @@ MIDNIGHT_MARGIN_MS = 60_000
 takes and than clocks differ, so that nobody who builds the day overlooks them.
 """
 
+SETTLED_AFTER_MS = 600_000
+"""How long after midnight reports and upgrades build a day: longer than any request takes. Most records that
+cross midnight are there by then, those of an earlier release, which corrects no sums, as well.
+"""
+
 TRIES = 3
 """Builds of a day before the one that makes late records wait for it."""
 
-USERS_AT_ONCE = 50
-"""Users whose records are summed by one statement, so that its rows are few."""
+USERS_AT_ONCE = 20
+"""Users whose records one statement sums up: on MySQL its rows, hundreds a user, are read on the loop."""
 
 _began, _code = usage_records.c.started_at, usage_records.c.status_code
 _ms = usage_records.c.total_ms
@@ -141,14 +148,28 @@ def _correct(connection: Connection, user_id: int, day: int, change: Counts) -> 
     connection.execute(_CORRECT, this | counts.columns())
 
 
-def build_missing(database: Database, first: int, end: int, *, at_most: int | None = None) -> None:
+def settled(now_ms: int) -> int:
+    """The first day, numbered since 1970, that is too young to be built."""
+    return (now_ms - SETTLED_AFTER_MS) // DAY_MS
+
+
+def build_missing(database: Database, first: int, end: int) -> None:
     """Build the days from first on and before end that have records and are not built yet, oldest first.
 
-    Days are numbered since 1970, and must be over. at_most: of them. Each is committed by itself, so that
-    work that is cut short is not lost. Raises DependencyUnavailable.
+    Days are numbered since 1970, and must be over. Each is committed by itself, so that work that is cut
+    short is not lost. Raises DependencyUnavailable.
     """
-    for day in islice(_missing(database, first, end), at_most):
+    for day in _missing(database, first, end):
         build(database, day)
+
+
+def build_some(database: Database, first: int, end: int, *, at_most: int) -> None:
+    """As build_missing, for a caller who waits and can do without: what fails, or would make late records
+    wait, is left for later.
+    """
+    with suppress(DependencyUnavailable):
+        for day in islice(_missing(database, first, end), at_most):
+            build(database, day, insist=False)
 
 
 def _missing(database: Database, first: int, end: int) -> Iterator[int]:
@@ -175,8 +196,11 @@ def built_days(connection: Connection, first: int, end: int) -> frozenset[int]:
     return frozenset(connection.scalars(query))
 
 
-def build(database: Database, day: int) -> None:
-    """Any number of processes may do so at once: the first to finish counts. Raises DependencyUnavailable."""
+def build(database: Database, day: int, *, insist: bool = True) -> None:
+    """Any number of processes may do so at once: the first to finish counts. Raises DependencyUnavailable.
+
+    insist: where late records have made TRIES builds void, make them wait for one more.
+    """
     for _ in range(TRIES):
         with database.write() as connection:
             seen = _locked(connection, day, late=0)
@@ -187,6 +211,8 @@ def build(database: Database, day: int) -> None:
         with database.write() as connection:
             if _store(connection, day, seen.late, sums):
                 return
+    if not insist:
+        return
     with database.write() as connection:
         seen = _locked(connection, day, late=0)
         _store(connection, day, seen.late, _summed(connection, day))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 
 import pytest
 from sqlalchemy import Connection, delete, event, func, select
 from sqlalchemy.engine import Engine
 
+from app.errors import DependencyUnavailable
 from app.model import RECOGNISED, Elapsed, UsageRecord
 from app.state import usage_days as rollup
 from app.state.quota import DAY_MS
@@ -231,6 +233,70 @@ def test_a_record_that_comes_while_its_day_is_read_makes_the_build_void(
     assert len(store.tail(10)) == 1 + rollup.TRIES
     assert_true_to_records(store, clock, 1)
     assert built(store) == 1
+
+
+def test_a_day_that_cannot_be_built_is_counted_by_its_records(
+    store: SqlStore, make_store: MakeStore, clock: FakeClock
+) -> None:
+    """No build makes the report of a caller fail: it is left to the next one."""
+    store_them(store, row("one", clock))
+    then = today(clock)
+    clock.advance(DAY_S)
+    impatient = make_store(busy_timeout_ms=100)
+    with store.database.write() as other:
+        rollup._locked(other, int(clock.now() * 1000) // DAY_MS - 1, late=0)
+        assert impatient.report(1, then, then).total.requests == 1
+    assert built(store) == 0
+    assert_true_to_records(impatient, clock, 1)
+    assert built(store) == 1
+
+
+def test_a_report_makes_no_late_record_wait(
+    store: SqlStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While records of a day come all the time, as from a mover that catches up, it is left unbuilt."""
+    store_them(store, row("one", clock))
+    names = iter(f"late {n}" for n in range(100))
+    summed = rollup._summed
+    then = clock.now()
+
+    def and_another_comes(connection: Connection, day: int) -> object:
+        sums = summed(connection, day)
+        store_them(store, row(next(names), FakeClock(then)))
+        return sums
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rollup, "_summed", and_another_comes)
+        clock.advance(DAY_S)
+        assert store.report(1, today(FakeClock(then)), today(clock)).total.requests == 1 + rollup.TRIES
+    assert built(store) == 0
+    assert_true_to_records(store, clock, 1)
+    assert built(store) == 1
+
+
+def test_a_day_settles_before_it_is_built(store: SqlStore, clock: FakeClock) -> None:
+    store_them(store, row("one", clock))
+    clock.advance(DAY_S - clock.now() % DAY_S + rollup.SETTLED_AFTER_MS // 1000 - 1)
+    assert_true_to_records(store, clock, 1)
+    store.upgrade()
+    assert built(store) == 0
+    clock.advance(1)
+    assert_true_to_records(store, clock, 1)
+    assert built(store) == 1
+
+
+@pytest.mark.parametrize("backend", ["mysql"])
+def test_a_report_may_take_longer_than_a_request(
+    store: SqlStore, make_store: MakeStore, clock: FakeClock, mysql_server: MySqlServer
+) -> None:
+    store_them(store, row("one", clock))
+    impatient = make_store(busy_timeout_ms=100, mysql_timeout_s=0.5)
+    mine = 1, today(clock), today(clock)
+    with ThreadPoolExecutor(1) as pool, mysql_server.paused():
+        patient = pool.submit(impatient.reports_apart(1).report, *mine)
+        with pytest.raises(DependencyUnavailable):
+            impatient.report(*mine)
+    assert patient.result().total.requests == 1
 
 
 def test_many_build_and_store_at_once(store: SqlStore, make_store: MakeStore, clock: FakeClock) -> None:

@@ -81,7 +81,7 @@ def test_a_commit_is_made_where_it_holds_up_nobody(tmp_path: Path) -> None:
     with pytest.raises(DependencyUnavailable), database.write() as connection:
         connection.exec_driver_sql("INSERT INTO kept VALUES (1)")
     full = False
-    with database.for_threads().read() as reader:
+    with database.for_reports(1).read() as reader:
         assert reader.exec_driver_sql("SELECT count(*) FROM kept").scalar() == 0
         assert reader.exec_driver_sql("PRAGMA busy_timeout").scalar() == 1000
     database.close()

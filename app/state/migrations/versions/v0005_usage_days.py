@@ -29,7 +29,7 @@ def upgrade() -> None:
         sa.Column("characters", sa.BigInteger, nullable=False),
         sa.Column("by_code", sa.Text, nullable=False),
         sa.Column("times", sa.Text, nullable=False),
-        sa.Index("ix_usage_days_sums", "day", "user_id", "requests", "pictures", "characters"),
+        sa.Index("ix_usage_days_sums", "user_id", "day", "requests", "pictures", "characters"),
         **INNODB,
     )
     op.create_table(
