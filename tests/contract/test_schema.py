@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -99,6 +100,39 @@ def test_an_earlier_one_is_upgraded_with_what_it_holds(store: SqlStore, version:
     )
     assert used(store) == 1
     assert store.tail(1)[0]["request_id"] == "ab" * 16
+
+
+def test_an_upgrade_goes_on_wherever_it_was_cut_short(store: SqlStore) -> None:
+    """MySQL commits each change of a table by itself. Each attempt makes one change more than the last."""
+    as_before(store, "0003")
+    for done in itertools.count(1):
+        if upgraded_until(store, done):
+            break
+    assert done > 5
+    assert differences(store) == []
+    assert used(store) == 1
+
+
+def upgraded_until(store: SqlStore, changes: int) -> bool:
+    """False where so many changes of tables, after which the power is cut, are not all of the upgrade."""
+    numbers = itertools.count()
+
+    def cut(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.lstrip().startswith(("CREATE", "DROP", "ALTER")) and next(numbers) == changes:
+            raise PowerCut
+
+    event.listen(Engine, "before_cursor_execute", cut)
+    try:
+        store.upgrade()
+    except PowerCut:
+        return False
+    finally:
+        event.remove(Engine, "before_cursor_execute", cut)
+    return True
+
+
+class PowerCut(Exception):
+    pass
 
 
 def test_a_worker_makes_and_upgrades_its_own_file_but_no_shared_database(
