@@ -79,6 +79,8 @@ def test_a_disabled_user_gets_nothing(service: Service, caller: Caller, code: st
         ({"Origin": "http://localhost.example.com"}, 400),
         ({"Origin": "https://example.com"}, 400),
         ({"Origin": "null"}, 400),
+        ({"Origin": "http://[localhost"}, 400),
+        ({"Origin": "http://localhost/"}, 400),
         ({"Sec-Fetch-Site": "same-site"}, 400),
         ({"Origin": "http://localhost", "Sec-Fetch-Site": "cross-site"}, 400),
         ({"Sec-Fetch-Site": "none"}, 400),

@@ -9,7 +9,7 @@ let problem = null; // says what is wrong with the latest link, in the language 
 export function takeLink() {
   const given = new URLSearchParams(location.hash.slice(1));
   const [user, code] = ["user", "code"].map((key) => given.get(key));
-  if (!code || !/^[\w.-]{1,64}$/.test(user)) return null;
+  if (!code || !/^[\w.-]{1,64}$/.test(user ?? "")) return null;
   history.replaceState(null, "", location.pathname + location.search);
   return { user, code };
 }
