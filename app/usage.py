@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -16,16 +17,31 @@ from app.ports import Clock, Nonces, Reports
 
 EVERYBODY = "*"
 
-
 RETRY_AFTER_S = 1
+
+AHEAD_S = 3.0
+"""How much of its share of the next seconds a user may use at once: some reports of a reader in a hurry."""
+
+LONGEST_PAUSE_S = 1.0
+"""Before a report of a user who has used more than that."""
 
 
 class ReportLimit:
-    """Reports of a worker that are under way or wait for their turn: at_once in all, one for each user."""
+    """Reports of a worker that are under way or wait for their turn: at_once in all, one for each user.
 
-    def __init__(self, at_once: int) -> None:
+    share (0-1): of the time, that the reports of one user take. Beyond it the next one waits, since reports
+    compute beside the loop, and somebody who asks without end would slow down everybody.
+    """
+
+    def __init__(
+        self, at_once: int, share: float, clock: Clock, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         self._at_once = at_once
+        self._share = share
+        self._clock = clock
+        self._sleep = sleep
         self._users: set[str] = set()
+        self._used_until: dict[str, float] = {}
         self._lock = threading.Lock()
 
     @contextmanager
@@ -38,10 +54,29 @@ class ReportLimit:
                 raise Busy(f"{self._at_once} reports are under way", retry_after=RETRY_AFTER_S)
             self._users.add(username)
         try:
-            yield
+            self._pause(username)
+            with self._timed(username):
+                yield
         finally:
             with self._lock:
                 self._users.remove(username)
+
+    def _pause(self, username: str) -> None:
+        pause_s = self._used_until.get(username, 0.0) - AHEAD_S - self._clock.monotonic()
+        if pause_s > 0:
+            self._sleep(pause_s)
+
+    @contextmanager
+    def _timed(self, username: str) -> Iterator[None]:
+        began = self._clock.monotonic()
+        try:
+            yield
+        finally:
+            now = self._clock.monotonic()
+            with self._lock:
+                used_until = max(began, self._used_until.get(username, 0.0)) + (now - began) / self._share
+                self._used_until[username] = min(used_until, now + AHEAD_S + LONGEST_PAUSE_S)
+                self._used_until = {user: t for user, t in self._used_until.items() if t > now}
 
 
 @dataclass(frozen=True, slots=True)

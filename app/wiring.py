@@ -195,7 +195,7 @@ def build_services(settings: Settings) -> Services:
         caller=caller,
         nonces=state.store,
         reports=build_reports(state.store, under_gevent=under_gevent(), failed=metrics.store_failed),
-        limit=ReportLimit(settings.usage.reports_at_once),
+        limit=ReportLimit(settings.usage.reports_at_once, settings.auth.user_share, clock),
         clock=clock,
     )
     codes = SignInCodes(state.store.database, valid_s=settings.auth.sign_in_code_s, clock=clock)

@@ -68,8 +68,8 @@ class AuthSettings(Group):
         0.25,
         gt=0,
         le=1,
-        description="share of a worker's transactions at once, download slots, places in the queue and "
-        "connections with answers kept back that one user may take",
+        description="share of a worker's transactions at once, download slots, places in the queue, "
+        "connections with answers kept back and time for reports that one user may take",
     )
     failures_per_minute: PositiveInt = Field(
         120,
