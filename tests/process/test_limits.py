@@ -11,15 +11,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import requests
 
 from app.authenticate import as_signed
+from app.wiring import SystemClock
 from config.settings import ROOT
+from tests.contract.state import sql_store
 from tests.process.conftest import Server
 from tests.process.test_database import environment, flask
+from tests.process.test_metrics import samples
 from tests.servers import MySqlServer, RedisServer
 from tests.signing import Caller
 
@@ -27,6 +32,7 @@ PICTURE = (ROOT / "samples" / "digits.png").read_bytes()
 REFUSED_URL = "http://10.0.0.1/a.png"  # code 13, once the caller was found good
 A_MINUTE = 15
 PAIRS = 200
+READERS = 20
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,10 @@ class Site:
     def code(self, body: dict[str, Any], address: str = "127.0.0.1") -> int:
         code: int = self.server.post(body, headers={"X-Forwarded-For": address}).json()["status_code"]
         return code
+
+    def faults(self) -> float:
+        """Of the database, which page the operator."""
+        return samples(self.server).get(("ocr_store_faults_total", "database"), 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -180,6 +190,32 @@ def test_names_cannot_be_told_apart_while_the_database_is_down(site: Site, alice
         time.sleep(0.2)
 
 
+def test_many_reports_at_once_are_no_faults_of_mariadb(site: Site, tmp_path: Path) -> None:
+    """Of users whose days are not summed yet. Those over the limit are refused as busy."""
+    key_file = Path(site.server.env["OCR_STATE__KEY_FILE"])
+    store = sql_store(tmp_path, SystemClock(), database_url=site.mysql.url, key_file=key_file)
+    with closing(store):
+        names = [f"reader-{number}" for number in range(READERS)]
+        readers = [Caller(name, store.users.add(name)) for name in names]
+    site.mysql.execute(
+        "INSERT INTO ocr.usage_records (request_id, user_id, username, started_at, status_code, charged)"
+        " SELECT unhex(lpad(hex(seq * 1000 + users.id), 32, '0')), users.id, username,"
+        " (unix_timestamp() - seq * 300) * 1000, 14, 0"
+        " FROM ocr.seq_1_to_3000, ocr.users WHERE username LIKE 'reader-%'"
+    )
+    before = site.faults()
+    queries = [usage_query(reader) for reader in readers]
+    with ThreadPoolExecutor(READERS) as pool:
+        answers = list(
+            pool.map(lambda query: requests.get(f"{site.server.url}/usage?{query}", timeout=60), queries)
+        )
+    assert {answer.json()["error"] for answer in answers} <= {None, "busy"}
+    made = [answer.json() for answer in answers if answer.status_code == 200]
+    assert len(made) >= 12
+    assert {report["total"]["requests"] for report in made} == {3000}
+    assert site.faults() == before
+
+
 def replayed(caller: Caller) -> Callable[[], tuple[str, str, str]]:
     body = json.dumps(caller.body(picture_url=REFUSED_URL))
     return lambda: ("POST", "/ocr", body)
@@ -189,8 +225,12 @@ def broken(caller: Caller) -> Callable[[], tuple[str, str, str]]:
     return lambda: ("POST", "/ocr", json.dumps(caller.body(picture=b"\x89PNG\r\n\x1a\nno more")))
 
 
-@pytest.mark.parametrize("kind", [replayed, broken])
-def test_a_flood_of_one_users_refusals_leaves_the_others_their_time(
+def report(caller: Caller) -> Callable[[], tuple[str, str, str]]:
+    return lambda: ("GET", f"/usage?{usage_query(caller)}", "")
+
+
+@pytest.mark.parametrize("kind", [replayed, broken, report])
+def test_a_flood_of_one_users_requests_leaves_the_others_their_time(
     server: Server, kind: Callable[[Caller], Callable[[], tuple[str, str, str]]]
 ) -> None:
     """95 of 100 of another's requests take less than three times as long as without the flood.
@@ -216,13 +256,17 @@ def test_a_flood_of_one_users_refusals_leaves_the_others_their_time(
     assert slowest[-1][2] < 64 * slowest[-1][3]  # of 32 connections, each about a second
 
 
+def usage_query(caller: Caller, **more: str) -> str:
+    return urlencode({name: as_signed(value) for name, value in caller.body(**more).items()})
+
+
 def usage_seconds(server: Server, caller: Caller) -> float:
     """The 95th percentile of what an ordinary request takes."""
     host, port = server.bind.split(":")
     taken = []
     with closing(http.client.HTTPConnection(host, int(port), timeout=60)) as connection:
         for _ in range(25):
-            query = urlencode({name: as_signed(value) for name, value in caller.body().items()})
+            query = usage_query(caller)
             started = time.perf_counter()
             connection.request("GET", f"/usage?{query}")
             answer = connection.getresponse()
