@@ -15,7 +15,9 @@ own_state() {
         echo "STACK_USER=$user is root: name an ordinary account." >&2
         exit 1
     fi
-    chown -R -H "$user:" var log  # follows no link that this account may have put into them
+    # This account may have put links into both folders. Root changes only what they hold themselves: `chown -R -H`
+    # would follow a link to /etc/shadow, and a path may change between find and chown unless -execdir enters its folder.
+    find var/. log/. ! -user "$user" \( -type d -o -links 1 \) -execdir chown -h "$user:" {} +
     chmod 0700 var
 }
 
@@ -97,6 +99,7 @@ uncover() {
 }
 
 if [ "$(id -u)" -eq 0 ]; then
+    set -f  # the folders below are split at line ends, and none is a pattern
     user=${STACK_USER:-ocr}
     if [ -z "${STACK_UNCOVERED:-}" ]; then
         own_state

@@ -25,9 +25,11 @@ if pid=$(supervisorctl -c $conf pid 2>/dev/null); then
         exit 1
     fi
     echo "It is already running:"
-    supervisorctl -c $conf status
-    exit 0
+    supervisorctl -c $conf status && exit 0
+    echo "Not all of it runs. Stop it and start it again:  make down up" >&2
+    exit 1
 fi
+rm -f var/*.sock  # left by a power cut, and taken below for those of servers that have started
 
 # Redis and the instances trust whoever opens their sockets, so each lies in a folder that only this user enters.
 umask 077

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from config.settings import ROOT
 from tests.gateway.conftest import await_true
 from tests.gateway.stack import Stack, as_nobody, make_checkout, open_socket
 from tests.gateway.test_faults import FORGED, assert_told_the_truth, sibling
@@ -140,6 +142,30 @@ def test_nothing_of_it_runs_as_root(stack: Stack) -> None:
     assert 0 not in users
     asked_for_root = stack.attempt("scripts/stack.sh", "id", "-u", STACK_USER="root")
     assert asked_for_root.returncode != 0 if AS_ROOT else asked_for_root.stdout.strip() != "0"
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can hand a stack to another user")
+def test_links_in_its_folders_give_the_user_nothing_of_roots(tmp_path: Path) -> None:
+    """Whoever took over the service can put links into var/ and wait for root's next command."""
+    roots = tmp_path / "roots"
+    roots.mkdir()
+    for name in ("symbolic", "hard", "folder/file"):
+        (roots / name).parent.mkdir(exist_ok=True)
+        (roots / name).touch(mode=0o600)
+    checkout = tmp_path / "a checkout"
+    (checkout / "scripts").mkdir(parents=True)
+    shutil.copy2(ROOT / "scripts" / "stack.sh", checkout / "scripts")
+    for part in ("var/web1", "log"):
+        (checkout / part).mkdir(parents=True)
+    (checkout / "var" / "web1" / "old").touch()
+    (checkout / "var" / "web1" / "link").symlink_to(roots / "symbolic")
+    (checkout / "var" / "hard").hardlink_to(roots / "hard")
+    (checkout / "log" / "folder").symlink_to(roots / "folder")
+    command = ["scripts/stack.sh", "stat", "--format=%U", "var/web1/old", "log"]
+    done = subprocess.run(command, cwd=checkout, env=os.environ | {"STACK_USER": "nobody"},
+                          capture_output=True, text=True)  # fmt: skip
+    assert done.stdout.split() == ["nobody", "nobody"], done.stderr
+    assert {path.stat().st_uid for path in roots.rglob("*")} == {0}
 
 
 def test_nobody_else_opens_its_sockets(stack: Stack) -> None:
