@@ -2,19 +2,15 @@
 
 Read by the master before gevent patches anything, so standard library only. Never imported, and never started
 with the project's root on PYTHONPATH: this file would hide the gunicorn package. Every name without an
-underscore is a setting of gunicorn's.
+underscore is a setting of gunicorn's; deploy/gunicorn_*.py is the code behind them.
 """
 
-import functools as _functools
-import gc as _gc
-import logging as _logging
 import os as _os
 import re as _re
 import resource as _resource
 from contextlib import suppress as _suppress
 from pathlib import Path as _Path
 from runpy import run_path as _run_path
-from tempfile import TemporaryFile as _TemporaryFile
 
 _root = _Path(__file__).resolve().parent
 _skip = _os.environ.get("FLASK_SKIP_DOTENV", "").lower() not in ("", "0", "false", "no")
@@ -35,30 +31,13 @@ _cores = len(_os.sched_getaffinity(0))
 # c-ares resolves on the loop; gevent's own resolver has ten threads, so ten hanging names would stop all DNS.
 _os.environ.setdefault("GEVENT_RESOLVER", "ares")
 _metrics = _Path(_os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", str(_home / "var" / "metrics")))
-_exits = _metrics / "worker-exits"
 
 for _folder in (_home / "log", _home / "var", _metrics):
     with _suppress(OSError):  # at a reload that would stop the master
         _folder.mkdir(parents=True, exist_ok=True)
 
-
-def _log_file(file):
-    """Loaded by path: a package that the master has imported stays as it is when its workers are reloaded."""
-    max_bytes = int(_os.environ.get("OCR_LOG__MAX_MB") or 100) * 1_000_000
-    made = _run_path(str(_root / "app" / "log_file.py"))["LogFile"](str(_home / "log" / file), max_bytes)
-    made.check()
-    return made
-
-
-def _pid_file(file):
-    """None where the disk has no room for it: gunicorn would not start."""
-    try:
-        with _TemporaryFile(dir=file.parent, buffering=0) as probe:
-            probe.write(b"1")
-    except OSError:
-        return None
-    return str(file)
-
+_logs = _run_path(str(_root / "deploy" / "gunicorn_logs.py"))
+_hooks = _run_path(str(_root / "deploy" / "gunicorn_hooks.py"))
 
 bind = _os.environ.get("OCR_BIND", "127.0.0.1:8081")
 protocol = _os.environ.get("OCR_PROTOCOL", "http")  # or uwsgi: deploy/nginx/pass-uwsgi.conf
@@ -80,27 +59,10 @@ forwarder_headers = ""
 
 chdir = str(_root)
 errorlog = None  # but logconfig_dict: a full disk makes gunicorn's own handlers raise, which stops the master
-logconfig_dict = {
-    "root": {},
-    "formatters": {
-        "error": {
-            "format": "%(asctime)s [%(process)d] [%(levelname)s] %(message)s",
-            "datefmt": "[%Y-%m-%d %H:%M:%S %z]",
-        },
-        "access": {"format": "%(message)s"},
-    },
-    "handlers": {
-        "error": {"()": _log_file, "file": "error.log", "formatter": "error"},
-        "access": {"()": _log_file, "file": "access.log", "formatter": "access"},
-    },
-    "loggers": {
-        f"gunicorn.{_name}": {"level": "INFO", "handlers": [_name], "propagate": False}
-        for _name in ("error", "access")
-    },
-}
+logconfig_dict = _logs["log_config"](_home / "log", int(_os.environ.get("OCR_LOG__MAX_MB") or 100))
 # Apache's combined format without the query, which signs `GET /usage`, and without the referring page.
 access_log_format = '%(h)s - - %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s "-" "%(a)s"'
-pidfile = _pid_file(_home / "log" / "gunicorn.pid")
+pidfile = _hooks["pid_file"](_home / "log" / "gunicorn.pid")
 daemon = _os.environ.get("OCR_DAEMON", "false").lower() in ("1", "true", "yes")
 control_socket_disable = True
 worker_tmp_dir = "/dev/shm" if _os.path.isdir("/dev/shm") else None  # noqa: S108  the heartbeat must not wait for a disk
@@ -114,87 +76,9 @@ keepalive = 5
 max_requests = 20_000
 max_requests_jitter = 2_000
 
-
-def _never_raising(hook):
-    """What a hook raises would stop the master."""
-
-    @_functools.wraps(hook)
-    def logged(server, *rest):
-        try:
-            hook(server, *rest)
-        except Exception:
-            server.log.exception("%s failed", hook.__name__)
-
-    return logged
-
-
-class _SafeToPrint(_logging.Filter):
-    """Removes control characters and queries from a record, and what a stranger sent instead of a request."""
-
-    def __init__(self):
-        super().__init__()
-        self._text = _run_path(str(_root / "app" / "escape.py"))  # importing would survive a reload
-
-    def filter(self, record):
-        message = record.getMessage()
-        if message.startswith("Invalid request from ip="):
-            message = _re.sub(r"['\"].*", "...", message, flags=_re.DOTALL)
-        record.msg = self._safe(message, keep="\n" if record.name == "gunicorn.error" else "")
-        record.args = None
-        if record.exc_info and record.exc_info[0]:
-            record.exc_text = self._safe(_logging.Formatter().formatException(record.exc_info), keep="\n")
-        return True
-
-    def _safe(self, text, keep):
-        """Further lines begin with a blank, so that none passes for a record of its own."""
-        return self._text["escaped"](self._text["without_secrets"](text), keep=keep).replace("\n", "\n ")
-
-
-@_never_raising
-def on_starting(server):
-    """Counters begin anew with the master, not with each worker."""
-    for name in ("gunicorn.access", "gunicorn.error"):
-        _logging.getLogger(name).addFilter(_SafeToPrint())
-    for old in _metrics.glob("*.db"):
-        old.unlink()
-    _exits.write_text(f"{0:20}")
-
-
-@_never_raising
-def on_reload(server):
-    """Gunicorn is about to remove its pid file and to write another, for which a full disk has no room."""
-    if server.pidfile is not None and server.master_pid == 0:
-        server.pidfile.pid = None  # so that it stays
-        server.cfg.set("pidfile", None)
-
-
-@_never_raising
-def on_exit(server):
-    """Remove the pid file that on_reload has kept."""
-    if server.pidfile is not None:
-        server.pidfile.pid = server.pid
-        server.pidfile.unlink()
-
-
-@_never_raising
-def child_exit(server, worker):
-    """What a worker has counted stays in the sums, what it measured ends with it. For app/exposition.py."""
-    for gauge in _metrics.glob(f"gauge_live*_{worker.pid}.db"):
-        gauge.unlink()
-    _exits.touch()
-    with _exits.open("r+") as exits:  # written over, for which a full disk has room
-        ended = int(exits.read() or 0) + 1
-        exits.seek(0)
-        exits.write(f"{ended:20}")
-
-
-def post_fork(server, worker):
-    """What a start makes stays. To look for garbage in it takes time again and again."""
-    _gc.disable()
-
-
-def post_worker_init(worker):
-    """A worker that cannot serve stops the master here, with the reason in log/error.log."""
-    worker.wsgi.extensions["ocr"].start()
-    _gc.freeze()
-    _gc.enable()
+on_starting = _hooks["on_starting"]
+on_reload = _hooks["on_reload"]
+on_exit = _hooks["on_exit"]
+child_exit = _hooks["child_exit"]
+post_fork = _hooks["post_fork"]
+post_worker_init = _hooks["post_worker_init"]

@@ -1,4 +1,4 @@
-"""Text that strangers have a part in, made safe to print. Standard library alone: gunicorn.py runs this file.
+"""Text that strangers have a part in, made safe to print. Standard library alone: gunicorn's master runs it.
 
 Control characters move a terminal's cursor, change its title or forge a second log line; U+009B begins a
 control sequence as ESC [ does. Bidirectional controls show a text in another order than it has.

@@ -22,7 +22,7 @@ from prometheus_client.registry import Collector
 from app.disk import Disks
 
 EXITS = "worker-exits"
-"""In the folder of the counters: a number that gunicorn.py writes, of the workers that have ended."""
+"""In the folder of the counters: how many workers have ended. deploy/gunicorn_hooks.py writes it."""
 
 BACKLOG = {
     "stream_records": "Usage records in Redis that are not in the database yet.",

@@ -97,3 +97,49 @@ def test_what_else_hinders_it_is_said_at_the_start_and_raises_in_no_request(
         LogFile(str(tmp_path)).check()
     log.warning("lost")
     assert "IsADirectoryError" in capsys.readouterr().err
+
+
+RELOAD = """
+import logging, logging.config, os, runpy, sys
+from pathlib import Path
+folder = Path(sys.argv[1])
+def configure():
+    log_config = runpy.run_path("deploy/gunicorn_logs.py")["log_config"]
+    logging.config.dictConfig({"version": 1} | log_config(folder, 1))
+configure()
+configure()
+log = logging.getLogger("gunicorn.error")
+log.error("GET /usage?sign=secret\\x1b[2J")
+folder.rename(f"{folder}.old")
+folder.touch()
+configure()
+log.error("lost")
+folder.unlink()
+Path(f"{folder}.old").rename(folder)
+log.error("after")
+"""
+
+
+def test_gunicorns_logs_outlive_a_reload_whatever_hinders_them(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", RELOAD, str(folder)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "NotADirectoryError" in done.stderr
+    lines = (folder / "error.log").read_text().splitlines()
+    assert [line.split("] ")[-1] for line in lines] == [
+        "GET /usage?...",
+        "1 log lines could not be written",
+        "after",
+    ]
+
+
+def test_a_wrong_folder_stops_gunicorns_start(tmp_path: Path) -> None:
+    (tmp_path / "log").touch()
+    code = RELOAD.replace("configure()\nconfigure()", "configure()")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "log")], cwd=ROOT, capture_output=True, text=True
+    )
+    assert "NotADirectoryError" in done.stderr and done.returncode == 1

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from pydantic import ValidationError
@@ -24,7 +25,10 @@ def test_gunicorns_copies_are_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_
     loaded = runpy.run_path(str(ROOT / "gunicorn.py"))
     monkeypatch.undo()
     assert loaded["bind"] == Settings().bind
-    assert loaded["_exits"].name == EXITS
+    (tmp_path / "ended").mkdir()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "ended"))
+    loaded["on_starting"](SimpleNamespace(log=None))
+    assert [file.name for file in (tmp_path / "ended").iterdir()] == [EXITS]
     assert loaded["worker_class"] == "deploy.gunicorn_worker.BoundedWorker"
     assert loaded["worker_connections"] <= WORKER_CONNECTIONS
     assert loaded["timeout"] > Settings().limits.body_timeout_s < loaded["graceful_timeout"]
@@ -48,13 +52,19 @@ def test_connections_leave_files_for_everything_else(tmp_path: Path, files: int,
     assert (done.stdout.strip(), done.stderr) == (str(connections), "")
 
 
+def copy_gunicorns_settings(folder: Path) -> None:
+    shutil.copy(ROOT / "gunicorn.py", folder)
+    for part in ("deploy", "app"):
+        (folder / part).symlink_to(ROOT / part)
+
+
 @pytest.mark.parametrize(
     "line", ["export OCR_BIND=a", "OCR_BIND = a", 'OCR_BIND="a"', "OCR_BIND=a # b", "OCR_BIND=$HOME", "a"]
 )
 def test_a_line_of_the_env_file_that_flask_reads_otherwise_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
 ) -> None:
-    shutil.copy(ROOT / "gunicorn.py", tmp_path)
+    copy_gunicorns_settings(tmp_path)
     (tmp_path / ".env").write_text(f"# a comment\n\nOCR_BIND=127.0.0.1:9000\n{line}\n")
     monkeypatch.setattr(os, "environ", {})
     with pytest.raises(SystemExit, match=r"\.env, line 4: "):
@@ -64,7 +74,7 @@ def test_a_line_of_the_env_file_that_flask_reads_otherwise_stops_the_start(
 def test_the_env_file_is_read_unless_flask_is_told_not_to(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    shutil.copy(ROOT / "gunicorn.py", tmp_path)
+    copy_gunicorns_settings(tmp_path)
     (tmp_path / ".env").write_text("OCR_BIND=127.0.0.1:9000\n")
     for told, bind in (("", "127.0.0.1:9000"), ("0", "127.0.0.1:9000"), ("1", "127.0.0.1:8081")):
         monkeypatch.setattr(os, "environ", {"FLASK_SKIP_DOTENV": told})

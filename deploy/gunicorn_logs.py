@@ -1,0 +1,76 @@
+"""Gunicorn's two logs, as gunicorn.py sets them: bounded files in which nothing is secret and nothing is raw.
+
+gunicorn.py runs this file by its path, because a module that the master has imported outlives a reload. It
+does so before gevent patches anything, so standard library only.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from runpy import run_path
+
+ROOT = Path(__file__).resolve().parents[1]
+MB = 1_000_000
+
+escape = run_path(str(ROOT / "app" / "escape.py"))
+LogFile = run_path(str(ROOT / "app" / "log_file.py"))["LogFile"]
+
+
+class SafeToPrint(logging.Filter):
+    """Removes control characters and queries from a record, and what a stranger sent instead of a request."""
+
+    def filter(self, record):
+        message = record.getMessage()
+        if message.startswith("Invalid request from ip="):
+            message = re.sub(r"['\"].*", "...", message, flags=re.DOTALL)
+        record.msg = _safe(message, keep="\n" if record.name == "gunicorn.error" else "")
+        record.args = None
+        if record.exc_info and record.exc_info[0]:
+            record.exc_text = _safe(logging.Formatter().formatException(record.exc_info), keep="\n")
+        return True
+
+
+def _safe(text, keep):
+    """Further lines begin with a blank, so that none passes for a record of its own."""
+    return escape["escaped"](escape["without_secrets"](text), keep=keep).replace("\n", "\n ")
+
+
+def log_file(path, max_mb):
+    """A wrong folder or owner stops the start. It does not stop a reload, which would end the master: there
+    only log lines are lost.
+    """
+    handler = LogFile(str(path), max_mb * MB)
+    if not logging.getLogger("gunicorn.error").handlers:
+        handler.check()
+    return handler
+
+
+def log_config(folder, max_mb):
+    """For gunicorn's logconfig_dict. Handlers have the filter: a logger gains another one at each reload."""
+    names = ("error", "access")
+    return {
+        "root": {},
+        "formatters": {
+            "error": {
+                "format": "%(asctime)s [%(process)d] [%(levelname)s] %(message)s",
+                "datefmt": "[%Y-%m-%d %H:%M:%S %z]",
+            },
+            "access": {"format": "%(message)s"},
+        },
+        "filters": {"safe": {"()": SafeToPrint}},
+        "handlers": {
+            name: {
+                "()": log_file,
+                "path": folder / f"{name}.log",
+                "max_mb": max_mb,
+                "formatter": name,
+                "filters": ["safe"],
+            }
+            for name in names
+        },
+        "loggers": {
+            f"gunicorn.{name}": {"level": "INFO", "handlers": [name], "propagate": False} for name in names
+        },
+    }
