@@ -38,10 +38,14 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Workers(Collector):
-    """How many workers this instance has, how large each is, and how many have come and gone."""
+    """How many workers this instance has, how large each is and may be, and how many have ended.
+
+    max_bytes: a larger worker is replaced; 0 is any size.
+    """
 
     exits: Path
     master: int
+    max_bytes: int
 
     def collect(self) -> Iterator[Metric]:
         sizes = dict(_sizes(self.master))
@@ -52,6 +56,9 @@ class Workers(Collector):
         for pid, size in sizes.items():
             memory.add_metric([str(pid)], size)
         yield memory
+        yield GaugeMetricFamily(
+            "ocr_worker_max_bytes", "A larger worker is replaced; 0 is any size.", value=self.max_bytes
+        )
         yield CounterMetricFamily(
             "ocr_worker_exits",
             "Workers that have ended: reloaded, replaced or crashed.",
@@ -90,12 +97,15 @@ class Room(Collector):
 
 @dataclass(frozen=True, slots=True)
 class Exposition:
-    """bind: host:port. folder: where this instance's workers keep their counters. backlog: see Backlog."""
+    """bind: host:port. folder: where this instance's workers keep their counters. backlog: see Backlog.
+    max_worker_bytes: see Workers.
+    """
 
     bind: str
     folder: Path
     backlog: Callable[[], Mapping[str, float]]
     disks: Disks
+    max_worker_bytes: int
     log: logging.Logger
 
     def start(self) -> None:
@@ -103,7 +113,7 @@ class Exposition:
         self.folder.mkdir(parents=True, exist_ok=True)
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(self.folder))  # type: ignore[no-untyped-call]
-        registry.register(Workers(self.folder / EXITS, os.getppid()))
+        registry.register(Workers(self.folder / EXITS, os.getppid(), self.max_worker_bytes))
         registry.register(Backlog(self.backlog))
         registry.register(Room(self.disks))
         threading.Thread(target=self._listen, args=(registry,), daemon=True).start()

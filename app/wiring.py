@@ -100,7 +100,8 @@ class Services:
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             counters = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
             bind = self.settings.metrics.bind
-            exposition = Exposition(bind, counters, self.state.backlog, self.disks, log)
+            max_bytes = self.settings.engine.max_worker_mb * MB
+            exposition = Exposition(bind, counters, self.state.backlog, self.disks, max_bytes, log)
             self.disks.now_or_later(exposition.start, log)
 
     def _await_store(self) -> None:

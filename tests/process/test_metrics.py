@@ -195,25 +195,45 @@ def test_every_alert_is_explained_to_the_operator() -> None:
             assert f"`{rule['alert']}`" in text
 
 
-def test_the_alert_on_a_full_disk_is_about_that_disk(tmp_path: Path) -> None:
+WORKERS = {
+    'ocr_workers{instance="a"}': "8 8",
+    'ocr_worker_max_bytes{instance="a"}': "3e9 3e9",
+    'ocr_worker_max_bytes{instance="any"}': "0 0",
+    'ocr_worker_resident_bytes{instance="a", worker="1"}': "2e9 4e9",
+    'ocr_worker_resident_bytes{instance="any", worker="1"}': "2e9 4e9",
+}
+DISKS = {
+    'ocr_disk_free_bytes{instance="a", folder="/full"}': "2e6 5e5",
+    'ocr_disk_free_bytes{instance="a", folder="/free"}': "9e9 9e9",
+    'ocr_disk_min_free_bytes{instance="a"}': "1e6 1e6",
+}
+
+
+@pytest.mark.parametrize(
+    ("alert", "series", "found"),
+    [
+        ("OcrDiskFull", DISKS, {'ocr_disk_free_bytes{instance="a", folder="/full"}': 5e5}),
+        ("OcrWorkerLarge", WORKERS, {'ocr_worker_resident_bytes{instance="a", worker="1"}': 4e9}),
+        ("OcrWorkersEnd", WORKERS | {'ocr_worker_exits_total{instance="a"}': "0 8"}, {}),
+        ("OcrWorkersEnd", WORKERS | {'ocr_worker_exits_total{instance="a"}': "0 20"}, {'{instance="a"}': 20}),
+    ],
+)
+def test_an_alert_is_about_what_it_names(
+    tmp_path: Path, alert: str, series: dict[str, str], found: dict[str, float]
+) -> None:
     [rule] = [
         rule
         for group in yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())["groups"]
         for rule in group["rules"]
-        if rule.get("alert") == "OcrDiskFull"
+        if rule["alert"] == alert
     ]
-    series = {
-        'ocr_disk_free_bytes{instance="a", folder="/full"}': "2e6 5e5",
-        'ocr_disk_free_bytes{instance="a", folder="/free"}': "9e9 9e9",
-        'ocr_disk_min_free_bytes{instance="a"}': "1e6 1e6",
-    }
-    full = {"labels": 'ocr_disk_free_bytes{instance="a", folder="/full"}', "value": 5e5}
+    samples = [{"labels": labels, "value": value} for labels, value in found.items()]
     case = {
         "interval": "1m",
         "input_series": [{"series": name, "values": values} for name, values in series.items()],
         "promql_expr_test": [
             {"expr": rule["expr"], "eval_time": "0m", "exp_samples": []},
-            {"expr": rule["expr"], "eval_time": "1m", "exp_samples": [full]},
+            {"expr": rule["expr"], "eval_time": "1m", "exp_samples": samples},
         ],
     }
     file = tmp_path / "case.yml"
