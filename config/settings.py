@@ -61,34 +61,37 @@ class AuthSettings(Group):
     legacy_nonce_days: PositiveInt = Field(30, description="days a nonce of the original scheme is kept")
     rate_per_minute: PositiveInt = Field(
         1200,
-        description="requests a user may send a minute, on average, and as many refusals",
+        description="requests that a user may send in a minute on average; refused ones have the same limit",
     )
     rate_burst: PositiveInt = Field(200, description="requests a user may send at once")
     user_share: float = Field(
         0.25,
         gt=0,
         le=1,
-        description="share of a worker's transactions at once, download slots, places in the queue, "
-        "connections with answers kept back and time for reports that one user may take",
+        description="share that one user may take of a worker's transactions, download slots, queue places, "
+        "delayed answers and time for reports",
     )
     failures_per_minute: PositiveInt = Field(
         120,
-        description="wrong signatures a minute for one user name after which more from that address have to "
-        "wait; where the name may sign md5, right ones too",
+        description="wrong signatures in a minute for one user name from one address; further ones get code "
+        "12, and so do right ones of a user who may sign md5",
     )
     address_failures_per_minute: PositiveInt = Field(
-        1200, description="wrong signatures a minute for all user names together after which the same holds"
+        1200,
+        description="wrong signatures in a minute for all user names from one address; further ones get code "
+        "12",
     )
     refused_ms: PositiveInt = Field(
         10,
-        description="milliseconds in multiples of which a wrong signature is answered, so that the time does "
-        "not tell whether there is such a user",
+        description="milliseconds; a wrong signature is answered after a multiple of them, so that the time "
+        "does not tell whether the user exists",
     )
     failures_file: Path = Field(
-        HOME / "var" / "failures", description="where they are counted; instances on one machine share it"
+        HOME / "var" / "failures",
+        description="file that counts wrong signatures; the instances of one machine share it",
     )
     sign_in_code_s: PositiveInt = Field(
-        600, description="seconds for which a link of `flask users link` signs in, once"
+        600, description="seconds for which a link of `flask users link` works, once"
     )
     proxies: Networks = Field(
         frozenset(),
@@ -100,30 +103,34 @@ class AuthSettings(Group):
 class LimitSettings(Group):
     max_body_bytes: PositiveInt = Field(14 * MIB, description="bytes of a request body; Nginx has a copy")
     body_timeout_s: PositiveFloat = Field(
-        30, description="seconds that each MiB of a request body may take to arrive, and the rest of it"
+        30, description="seconds in which each MiB of a request body must arrive"
     )
     unproven_bytes: PositiveInt = Field(
         192 * MIB,
         description="bytes of bodies over 64 KiB that a worker holds before it has checked their signatures",
     )
     unproven_bytes_per_address: PositiveInt = Field(
-        112 * MIB, description="bytes of those that come from one address, or from one /64 of IPv6"
+        112 * MIB, description="bytes of such bodies that come from one address, or from one /64 of IPv6"
     )
     max_picture_bytes: PositiveInt = Field(10 * MIB, description="bytes of a picture")
     max_picture_pixels: PositiveInt = Field(40_000_000, description="pixels of a picture, width x height")
     max_side_px: PositiveInt = Field(20_000, description="pixels of its longer side")
     max_jpeg_scans: PositiveInt = Field(100, description="scans of a progressive JPEG")
-    decode_cpu_s: PositiveFloat = Field(2.5, description="seconds of CPU for decoding a picture")
+    decode_cpu_s: PositiveFloat = Field(2.5, description="seconds of CPU that decoding a picture may take")
     decode_wall_s: PositiveFloat = Field(
-        10, description="seconds for decoding a picture, and as many to wait for another large one"
+        10,
+        description="seconds that decoding a picture may take; a large picture waits as long for another "
+        "large one",
     )
     decode_memory_mb: int = Field(
-        400, ge=100, description="megabytes for decoding a picture, in the worker and beside it together"
+        400,
+        ge=100,
+        description="megabytes that decoding a picture may take, in the worker and its decode host together",
     )
     large_picture_pixels: PositiveInt = Field(
         12_500_000,
-        description="pixels of a picture (half for WebP) above which a worker decodes one at a time;"
-        " others have half the memory",
+        description="pixels of a picture (half for WebP); a worker decodes larger ones one at a time, others "
+        "have half the memory",
     )
     timeout_ms: PositiveInt = Field(30_000, description="milliseconds for a request that names no timeout_ms")
     min_timeout_ms: PositiveInt = Field(500, description="the least timeout_ms a request may ask for")
@@ -248,7 +255,7 @@ class StateSettings(Group):
         30, description="seconds after which the records of a silent mover are taken over"
     )
     min_free_disk_mb: NonNegativeInt = Field(
-        500, description="megabytes of free disk for logs, state and spool that `flask doctor` asks for"
+        500, description="free megabytes that `flask doctor` demands of the disks of logs, state and spool"
     )
 
     @property
@@ -273,7 +280,9 @@ class UsageSettings(Group):
     )
     max_report_days: PositiveInt = Field(92, description="days that one `GET /usage` may cover")
     reports_at_once: PositiveInt = Field(
-        16, description="`GET /usage` under way in a worker, one for each user; further ones get code 17"
+        16,
+        description="reports (`GET /usage`) that a worker makes at once, one for each user; further ones get "
+        "code 17",
     )
 
 
@@ -284,11 +293,12 @@ class LogSettings(Group):
     )
     max_mb: NonNegativeInt = Field(
         100,
-        description="megabytes of a log file, which is then moved to NAME.old; 0 is any size; "
-        "gunicorn.py has a copy",
+        description="megabytes of a log file; a larger one is moved to NAME.old; 0 is any size; gunicorn.py "
+        "has a copy",
     )
     min_free_mb: PositiveInt = Field(
-        1, description="free megabytes; with less /readyz and the alert OcrDiskFull call a disk full"
+        1,
+        description="free megabytes below which a disk counts as full, for /readyz and the alert OcrDiskFull",
     )
 
 

@@ -17,6 +17,9 @@ except OSError as error:
     sys.exit(f"{sys.argv[1]} cannot be used: {error}. Another address: OCR_BIND=127.0.0.1:9000 make run")
 END
 
+if [ "$(id -u)" -eq 0 ]; then
+    echo "This serves as root, for a first look. To serve others: make up, which runs as an account of its own."
+fi
 "$bin/flask" users add demo --if-missing
 
 echo "Starting gunicorn on http://$OCR_BIND ..."
