@@ -7,9 +7,9 @@ import os
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,7 +23,7 @@ from tests.process.test_crash import await_true
 from tests.process.test_database import environment, flask
 from tests.process.test_metrics import samples, shown
 from tests.process.test_serving import patiently
-from tests.servers import MySqlServer, RedisServer
+from tests.servers import MySqlServer, RedisServer, free_port
 from tests.signing import Caller
 
 PICTURE = (ROOT / "samples" / "digits.png").read_bytes()
@@ -37,22 +37,35 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
         yield disk
 
 
-StartOn = Callable[..., Server]
+@dataclass
+class Place:
+    """Where a server will write all that it writes: its settings, and the commands of the operator."""
+
+    env: dict[str, str]
+    home: Path
+
+    def caller(self, name: str) -> Caller:
+        assert flask(self.env, "db", "init").returncode == 0
+        return Caller(name, flask(self.env, "users", "add", name, "--quota", str(GRANTED)).stdout.split()[-1])
+
+    @contextmanager
+    def serving(self) -> Iterator[Server]:
+        master = subprocess.Popen(COMMAND, cwd=ROOT, env=self.env)
+        server = Server(master, self.home, self.env["OCR_BIND"], self.env)
+        try:
+            await_true(lambda: serves(server), STARTS_WITHIN_S)
+            yield server
+        finally:
+            status = server.stop()  # before the disk is unmounted
+        assert status == 0
 
 
 @pytest.fixture
-def start_on(start_server: Callable[..., Server], disk: SmallDisk) -> Iterator[StartOn]:
-    """start_on(NAME=value): a server with all that it writes on the small disk."""
-    started = []
-
-    def start(**variables: object) -> Server:
-        server = start_server(OCR_HOME=disk.folder, WEB_CONCURRENCY=1, **variables)
-        started.append(replace(server, home=disk.folder))
-        return started[-1]
-
-    yield start
-    for server in started:  # before the disk is unmounted
-        server.stop()
+def place(disk: SmallDisk, models_dir: Path) -> Place:
+    env = environment(disk.folder, f"sqlite:///{disk.folder}/var/ocr.sqlite")
+    env |= {"OCR_ENGINE__MODELS_DIR": str(models_dir), "WEB_CONCURRENCY": "1", "OCR_AUTH__RATE_BURST": "1000"}
+    env["OCR_METRICS__BIND"] = f"127.0.0.1:{free_port()}"
+    return Place(env, disk.folder)
 
 
 def asked(server: Server, caller: Caller) -> int:
@@ -80,92 +93,85 @@ def another_worker(server: Server) -> Iterator[None]:
     assert server.master.poll() is None
 
 
-def go_through_it(server: Server, caller: Caller, code: int) -> None:
-    """Everything that ends a worker or opens a file again, on the full disk. code: of each answer."""
-    assert asked(server, caller) == code
-    with another_worker(server):
-        os.kill(*server.workers(), signal.SIGKILL)
-    assert asked(server, caller) == code
+def reload(server: Server) -> None:
     with another_worker(server):
         server.master.send_signal(signal.SIGHUP)
-    server.master.send_signal(signal.SIGUSR1)
-    assert asked(server, caller) == code
-    assert int(server.log("gunicorn.pid")) == server.master.pid
 
 
-def test_sqlite_on_a_full_disk(start_on: StartOn, disk: SmallDisk) -> None:
-    server = start_on(OCR_AUTH__RATE_BURST=1000)
-    alice = Caller("alice", server.flask("users", "add", "alice", "--quota", str(GRANTED)).split()[-1])
-    assert patiently(server, alice, PICTURE)["status_code"] == 6
+def test_sqlite_on_a_full_disk(place: Place, disk: SmallDisk) -> None:
+    """It starts on one, goes on whatever ends a worker or opens a file again, and recovers by itself."""
+    alice = place.caller("alice")
+    log, crashes = disk.folder / "log", disk.folder / "var" / "crashes"
     disk.fill()
-    unready = requests.get(f"{server.url}/readyz", timeout=10)
-    assert (unready.status_code, unready.json()["disk"]) == (503, "full")
-    assert unready.json()["free_bytes"][str(disk.folder / "log")] == 0
-    go_through_it(server, alice, 18)
-    await_true(lambda: shown(server))
-    assert samples(server)["ocr_worker_exits_total", ""] == 2
-    assert samples(server)["ocr_disk_free_bytes", str(disk.folder / "log")] == 0
-    [worker] = server.workers()
-
-    disk.empty()
-    await_true(lambda: requests.get(f"{server.url}/readyz", timeout=10).ok, RECOVERS_WITHIN_S)
-    answer = patiently(server, alice, PICTURE)
-    assert answer["status_code"] == 6
-    assert answer["quota"] == {"limit": GRANTED, "remaining": GRANTED - 2}
-    crashes = disk.folder / "var" / "crashes"
-    await_true(lambda: list(crashes.glob(f"{worker}-*")), RECOVERS_WITHIN_S)
-    counted = samples(server)
-    assert counted["ocr_requests_total", "18"] == 3
-    assert counted["ocr_requests_total", "6"] == 2
-    assert server.workers() == [worker]
-    for line in server.log("ocr.log").splitlines():
-        assert json.loads(line)  # whole
-    assert server.stop() == 0
-    assert not (disk.folder / "log" / "gunicorn.pid").exists()
-
-
-def test_a_start_on_a_full_disk(disk: SmallDisk, models_dir: Path) -> None:
-    env = environment(disk.folder, f"sqlite:///{disk.folder}/var/ocr.sqlite")
-    env |= {"OCR_ENGINE__MODELS_DIR": str(models_dir), "WEB_CONCURRENCY": "1"}
-    assert flask(env, "db", "init").returncode == 0
-    alice = Caller("alice", flask(env, "users", "add", "alice").stdout.split()[-1])
-    disk.fill()
-    server = Server(subprocess.Popen(COMMAND, cwd=ROOT, env=env), disk.folder, env["OCR_BIND"], env)
-    try:
-        await_true(lambda: serves(server), STARTS_WITHIN_S)
+    with place.serving() as server:
         assert asked(server, alice) == 18
         disk.empty()
         await_true(lambda: asked(server, alice) == 6, RECOVERS_WITHIN_S)
+        reload(server)
+        assert int(server.log("gunicorn.pid")) == server.master.pid  # a full disk had no room for it
+        await_true(lambda: shown(server))
+        before = samples(server)
+
+        disk.fill()
+        unready = requests.get(f"{server.url}/readyz", timeout=10)
+        assert (unready.status_code, unready.json()["disk"]) == (503, "full")
+        assert unready.json()["free_bytes"][str(log)] == 0
+        assert asked(server, alice) == 18
         with another_worker(server):
-            server.master.send_signal(signal.SIGHUP)
+            os.kill(*server.workers(), signal.SIGKILL)
+        assert asked(server, alice) == 18
+        reload(server)
+        server.master.send_signal(signal.SIGUSR1)
+        assert asked(server, alice) == 18
         assert int(server.log("gunicorn.pid")) == server.master.pid
-    finally:
-        assert server.stop() == 0
+        await_true(lambda: shown(server))
+        assert samples(server)["ocr_worker_exits_total", ""] == before["ocr_worker_exits_total", ""] + 2
+        assert samples(server)["ocr_disk_free_bytes", str(log)] == 0
+        [worker] = server.workers()
+
+        disk.empty()
+        await_true(lambda: requests.get(f"{server.url}/readyz", timeout=10).ok, RECOVERS_WITHIN_S)
+        answer = patiently(server, alice, PICTURE)
+        assert answer["status_code"] == 6
+        assert answer["quota"] == {"limit": GRANTED, "remaining": GRANTED - 2}
+        await_true(lambda: list(crashes.glob(f"{worker}-*")), RECOVERS_WITHIN_S)
+        counted = samples(server)
+        for code, more in (("18", 3), ("6", 1)):
+            assert counted["ocr_requests_total", code] == before.get(("ocr_requests_total", code), 0) + more
+        assert server.workers() == [worker]
+        for line in server.log("ocr.log").splitlines():
+            assert json.loads(line)  # whole
+    assert not (log / "gunicorn.pid").exists()
 
 
 def test_redis_and_mariadb_behind_a_full_disk(
-    start_on: StartOn, disk: SmallDisk, redis_server: RedisServer, mysql_server: MySqlServer
+    place: Place, disk: SmallDisk, redis_server: RedisServer, mysql_server: MySqlServer
 ) -> None:
     with redis.Redis.from_url(redis_server.url) as client:
         client.flushall()
     mysql_server.drop_tables()
-    urls = {"OCR_STATE__REDIS_URL": redis_server.url, "OCR_STATE__DATABASE_URL": mysql_server.url}
-    assert flask(environment(disk.folder, mysql_server.url), "db", "init").returncode == 0
-    server = start_on(**urls)
-    bob = Caller("bob", server.flask("users", "add", "bob", "--quota", str(GRANTED)).split()[-1])
-    assert asked(server, bob) == 6
-    disk.fill()
-    told = requests.get(f"{server.url}/readyz", timeout=10)
-    assert (told.status_code, told.json()["disk"]) == (200, "full")  # it serves
-    go_through_it(server, bob, 6)
-    with redis_server.stopped():
-        assert asked(server, bob) == 18
-    assert not [file for file in disk.folder.rglob("spool/*") if file.stat().st_size == 0]
+    place.env |= {"OCR_STATE__REDIS_URL": redis_server.url, "OCR_STATE__DATABASE_URL": mysql_server.url}
+    bob = place.caller("bob")
+    with place.serving() as server:
+        await_true(lambda: requests.get(f"{server.url}/readyz", timeout=10).ok, STARTS_WITHIN_S)
+        assert asked(server, bob) == 6
+        disk.fill()
+        said = requests.get(f"{server.url}/readyz", timeout=10)
+        assert (said.status_code, said.json()["disk"]) == (200, "full")  # it serves
+        with another_worker(server):
+            [old] = server.workers()
+            server.master.send_signal(signal.SIGHUP)
+            await_true(lambda: len(server.workers()) == 2)
+            os.kill(old, signal.SIGKILL)
+        assert asked(server, bob) == 6
+        with redis_server.stopped():
+            assert asked(server, bob) == 18
+        assert not [file for file in disk.folder.rglob("spool/*") if file.stat().st_size == 0]
 
-    disk.empty()
-    await_true(lambda: asked(server, bob) == 6, RECOVERS_WITHIN_S)
-    server.flask("usage", "flush", "--once")
-    read = mysql_server.execute("SELECT status_code, charged FROM ocr.usage_records WHERE username = 'bob'")
-    codes = Counter(code for code, _ in read)
-    left = server.post(bob.body(picture=PICTURE)).json()["quota"]["remaining"]
-    assert codes[6] == 5 and left == GRANTED - 6
+        disk.empty()
+        await_true(lambda: asked(server, bob) == 6, RECOVERS_WITHIN_S)
+        server.flask("usage", "flush", "--once")
+        read = mysql_server.execute("SELECT status_code FROM ocr.usage_records WHERE username = 'bob'")
+        codes = Counter(code for (code,) in read)
+        left = server.post(bob.body(picture=PICTURE)).json()["quota"]["remaining"]
+        assert codes[6] == 3 and left == GRANTED - 4
