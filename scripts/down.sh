@@ -3,6 +3,10 @@
 set -eu
 cd "$(dirname "$0")/.."
 conf=deploy/supervisord.conf
+if [ ! -x var ]; then
+    echo "The stack belongs to $(stat -c %U var): run make down as that user, or as root." >&2
+    exit 1
+fi
 if ! pid=$(supervisorctl -c $conf pid 2>/dev/null); then
     echo "It is not running."
     exit 0

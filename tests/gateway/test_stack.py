@@ -168,6 +168,20 @@ def test_links_in_its_folders_give_the_user_nothing_of_roots(tmp_path: Path) -> 
     assert {path.stat().st_uid for path in roots.rglob("*")} == {0}
 
 
+@pytest.mark.skipif(not AS_ROOT, reason="only root can become nobody")
+def test_nobody_else_is_told_that_it_does_not_run() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        checkout = Path(folder)
+        checkout.chmod(0o755)
+        (checkout / "var").mkdir(mode=0o700)
+        (checkout / "scripts").mkdir()
+        shutil.copy2(ROOT / "scripts" / "down.sh", checkout / "scripts")
+        command = ["setpriv", "--reuid=nobody", "--clear-groups", "scripts/down.sh"]
+        done = subprocess.run(command, cwd=checkout, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "belongs to root" in done.stderr
+
+
 def test_nobody_else_opens_its_sockets(stack: Stack) -> None:
     """Redis and the instances would believe them, and MariaDB's is open to all that come to it."""
     found = stack.sockets()
