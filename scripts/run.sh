@@ -33,7 +33,7 @@ stop() {
 trap 'trap "" INT TERM; echo; echo "Stopping ..."; stop; exit 0' INT TERM HUP
 
 ready="import urllib.request; urllib.request.urlopen('http://$OCR_BIND/readyz', timeout=5)"
-until "$bin/python" -c "$ready" 2>/dev/null; do
+until no_proxy="*" "$bin/python" -c "$ready" 2>/dev/null; do
     if ! kill -0 $server 2>/dev/null; then
         echo "The server did not start. The end of $log:" >&2
         tail -n 8 "$log" >&2

@@ -5,6 +5,7 @@
 # missing), which owns var/ and log/ and can read the code. For everybody else it runs as the user who asks.
 set -eu
 cd "$(dirname "$0")/.."
+PATH=$PATH:/usr/sbin:/sbin
 
 own_state() {
     if ! id -u "$user" >/dev/null 2>&1; then
@@ -23,6 +24,10 @@ own_state() {
 
 # What root made under a strict umask, its group may read: the code and .env, but nothing else that lies here.
 share_code() {
+    if [ -n "$(find .env ! -user "$user" ! -perm -004 2>/dev/null)" ] && [ "$(id -gn "$user")" != "$user" ]; then
+        echo "The user $user cannot read .env, and its group may have other members: move the settings to var/stack.env." >&2
+        exit 1
+    fi
     for part in . .env .flaskenv gunicorn.py run_ocr_flask.py app config deploy samples scripts models .venv; do
         [ -e "$part" ] || continue
         [ "$part" != . ] && depth="" || depth="-maxdepth 0"
@@ -125,7 +130,7 @@ if [ "$(id -u)" -eq 0 ]; then
     exec setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups --no-new-privs -- "$PWD/scripts/stack.sh" "$@"
 fi
 
-PATH=$PWD/.venv/bin:$PATH:/usr/sbin:/sbin
+PATH=$PWD/.venv/bin:$PATH
 umask 077
 if [ -f var/stack.env ]; then
     set -a

@@ -105,7 +105,7 @@ echo "Starting the mover, two instances and Nginx ..."
 supervisorctl -c $conf start mover web1 web2 nginx logrotate >/dev/null
 
 ready() {
-    "$bin/python" - "$address/healthz" var/web1/ocr.sock var/web2/ocr.sock <<'END'
+    no_proxy="*" "$bin/python" - "$address/healthz" var/web1/ocr.sock var/web2/ocr.sock <<'END'
 import http.client, socket, sys, urllib.request
 urllib.request.urlopen(sys.argv[1], timeout=5)
 for path in sys.argv[2:]:

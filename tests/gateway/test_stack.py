@@ -145,7 +145,7 @@ def test_nothing_of_it_runs_as_root(stack: Stack) -> None:
 
 
 @pytest.mark.skipif(not AS_ROOT, reason="only root can hand a stack to another user")
-def test_links_in_its_folders_give_the_user_nothing_of_roots(tmp_path: Path) -> None:
+def test_its_user_gets_nothing_of_roots(tmp_path: Path) -> None:
     """Whoever took over the service can put links into var/ and wait for root's next command."""
     roots = tmp_path / "roots"
     roots.mkdir()
@@ -161,9 +161,17 @@ def test_links_in_its_folders_give_the_user_nothing_of_roots(tmp_path: Path) -> 
     (checkout / "var" / "web1" / "link").symlink_to(roots / "symbolic")
     (checkout / "var" / "hard").hardlink_to(roots / "hard")
     (checkout / "log" / "folder").symlink_to(roots / "folder")
+    (checkout / ".env").touch(mode=0o600)
     command = ["scripts/stack.sh", "stat", "--format=%U", "var/web1/old", "log"]
-    done = subprocess.run(command, cwd=checkout, env=os.environ | {"STACK_USER": "nobody"},
-                          capture_output=True, text=True)  # fmt: skip
+
+    def run() -> subprocess.CompletedProcess[str]:
+        env = os.environ | {"STACK_USER": "nobody"}
+        return subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True)
+
+    assert "cannot read .env" in run().stderr  # the group of nobody is that of many
+    assert (checkout / ".env").stat().st_mode & 0o077 == 0
+    (checkout / ".env").unlink()
+    done = run()
     assert done.stdout.split() == ["nobody", "nobody"], done.stderr
     assert {path.stat().st_uid for path in roots.rglob("*")} == {0}
 
