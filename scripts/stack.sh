@@ -18,11 +18,12 @@ own_state() {
     fi
     # This account may have put links into both folders. Root changes only what they hold themselves: `chown -R -H`
     # would follow a link to /etc/shadow, and a path may change between find and chown unless -execdir enters its folder.
-    find var/. log/. ! -user "$user" \( -type d -o -links 1 \) -execdir chown -h "$user:" {} +
+    # -execdir refuses a PATH with a relative folder in it.
+    PATH=/usr/bin:/bin find var/. log/. ! -user "$user" \( -type d -o -links 1 \) -execdir chown -h "$user:" {} +
     chmod 0700 var
 }
 
-# What root made under a strict umask, its group may read: the code and .env, but nothing else that lies here.
+# The group of the stack's user may read the code and .env, which root may have made under a strict umask, and nothing else.
 share_code() {
     if [ -n "$(find .env ! -user "$user" ! -perm -004 2>/dev/null)" ] && [ "$(id -gn "$user")" != "$user" ]; then
         echo "The user $user cannot read .env, and its group may have other members: move the settings to var/stack.env." >&2
