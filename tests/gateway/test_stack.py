@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -15,7 +16,7 @@ import pytest
 import requests
 
 from tests.gateway.conftest import await_true
-from tests.gateway.stack import Stack, as_nobody, make_checkout, open_socket
+from tests.gateway.stack import SUPERVISORCTL, Stack, as_nobody, make_checkout, open_socket
 from tests.gateway.test_faults import FORGED, assert_told_the_truth, sibling
 from tests.process.test_serving import png
 from tests.servers import which
@@ -70,6 +71,10 @@ def test_a_second_make_up_says_that_it_runs(stack: Stack) -> None:
     before = stack.supervised()
     assert "already running" in stack.run("scripts/up.sh")
     assert stack.supervised() == before
+    stack.run(*SUPERVISORCTL, "stop", "logrotate")
+    partly = stack.attempt("scripts/up.sh")
+    stack.run(*SUPERVISORCTL, "start", "logrotate")
+    assert partly.returncode == 1 and "Not all of it runs" in partly.stderr
 
 
 def test_what_dies_is_started_again_and_nobody_notices(stack: Stack, caller: Caller) -> None:
@@ -208,6 +213,9 @@ def test_a_stack_of_an_older_release_is_mended_in_a_folder_that_its_user_cannot_
     (stack.root / "deploy" / ".env").write_text("DB_PASSWORD=secret")
     stack.run("chmod", "-R", "go=", "app", "config", "deploy", "scripts", "gunicorn.py")  # as by umask 077
     stack.root.parent.chmod(0o700)
+    for name in ("mariadb", "redis"):  # as a power cut leaves them
+        with socket.socket(socket.AF_UNIX) as nobody_listens:
+            nobody_listens.bind(str(stack.root / "var" / f"{name}.sock"))
 
     stack.run("scripts/up.sh")
     assert post(stack, caller, 6).json()["result"] == png(6)[1]
