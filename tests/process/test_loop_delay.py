@@ -78,6 +78,15 @@ class World:
     def post(self, body: dict[str, Any], expected: int = 200) -> None:
         assert self.server.post(body).status_code == expected
 
+    def sign_in(self, code: str, expected: int = 200) -> None:
+        body = {"username": self.alice.username, "code": code}
+        answer = requests.post(f"{self.server.url}/sign-in", json=body, timeout=60)
+        assert answer.status_code == expected, answer.text
+
+    def code(self) -> str:
+        code: str = self.app.extensions["ocr"].codes.issue(self.alice.username)
+        return code
+
     def report(self, caller: Caller, **fields: str) -> requests.Response:
         return requests.get(f"{self.server.url}/usage", params=signed_query(caller, **fields), timeout=60)
 
@@ -217,6 +226,10 @@ ROUTES: dict[str, list[Route]] = {
         lambda world: world.report(world.alice).raise_for_status(),
         lambda world: world.report(world.alice, **whole_span()).raise_for_status(),
         lambda world: world.report(world.admin, of="*", **whole_span()).raise_for_status(),
+    ],
+    "POST /sign-in": [
+        lambda world: world.sign_in(world.code()),
+        lambda world: world.sign_in("0" * 32, 401),
     ],
     "GET /healthz": [lambda world: world.get("/healthz")],
     "GET /readyz": [lambda world: world.get("/readyz")],
