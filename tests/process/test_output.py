@@ -40,10 +40,10 @@ def test_a_command_without_standard_output_does_its_work(server: Server) -> None
 
 
 def test_a_strangers_text_is_escaped_on_a_terminal_alone(server: Server) -> None:
-    server.flask("users", "add", "reader", "--if-missing")
+    server.flask("users", "add", "terminal", "--if-missing")
     answer = 200, {}, json.dumps({"status_code": 6, "result": HOSTILE}).encode()
     with Scripted(answer) as service:
-        words = [FLASK, "sign", DIGITS, "--user", "reader", "--send", service.url]
+        words = [FLASK, "sign", DIGITS, "--user", "terminal", "--send", service.url]
         piped = subprocess.run(words, cwd=ROOT, env=server.env, capture_output=True, text=True).stdout
         terminal, inner = pty.openpty()
         subprocess.run(words, cwd=ROOT, env=server.env, stdout=inner, check=True)
