@@ -136,7 +136,7 @@ def test_sqlite_on_a_full_disk(place: Place, disk: SmallDisk) -> None:
         assert answer["status_code"] == 6
         assert answer["quota"] == {"limit": GRANTED, "remaining": GRANTED - 2}
         await_true(lambda: list(crashes.glob(f"{worker}-*")), RECOVERS_WITHIN_S)
-        # What a worker has counted in memory is in its file with the next request; others may have ended before.
+        # A worker counts in memory until its next request after there is room; others may have ended before.
         for key in (("ocr_requests_total", code) for code in ("18", "6")):
             await_true(lambda: asked(server, alice) == 6, RECOVERS_WITHIN_S)
             await_true(lambda key=key: samples(server).get(key, 0) > before.get(key, 0), RECOVERS_WITHIN_S)

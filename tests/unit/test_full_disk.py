@@ -33,14 +33,14 @@ def test_free_bytes_are_those_of_the_disk_that_the_folder_will_be_on(disk: Small
 
 def test_wrong_signatures_are_limited_without_their_file(disk: SmallDisk) -> None:
     disk.fill()
-    failures = FailureLimit(disk.folder / "failures", per_minute=2, clock=FakeClock())
+    failures = FailureLimit(disk.folder / "failures", per_minute=2, address_per_minute=100, clock=FakeClock())
     failures.start()
     for _ in range(2):
-        failures.check("192.0.2.1")
-        failures.count("192.0.2.1")
+        failures.check("192.0.2.1", "alice")
+        failures.count("192.0.2.1", "alice")
     with pytest.raises(RateLimited):
-        failures.check("192.0.2.1")
-    failures.check("192.0.2.200")
+        failures.check("192.0.2.1", "alice")
+    failures.check("192.0.2.200", "alice")
 
 
 def test_a_record_that_does_not_fit_leaves_nothing_in_the_spool(disk: SmallDisk) -> None:
