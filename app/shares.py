@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.errors import Busy, ServiceError
+from app.errors import Busy
 from app.ports import Clock
 
 
@@ -36,8 +36,7 @@ class UserShares:
     Users take turns, however many callers each has waiting; the callers of one user are served in the order
     in which they came. A place is handed over, and nobody else is woken: hundreds may be waiting.
 
-    what: names the places in the log. refusal: raised where none was free in time. signal: makes what a
-    caller waits for.
+    what: names the places in the log. signal: makes what a caller waits for.
     """
 
     def __init__(
@@ -47,14 +46,12 @@ class UserShares:
         clock: Clock,
         *,
         what: str,
-        refusal: type[ServiceError] = Busy,
         signal: Callable[[], Signal] = threading.Event,
     ) -> None:
         self._capacity = capacity
         self._share = share_of(capacity, share)
         self._clock = clock
         self._what = what
-        self._refusal = refusal
         self._signal = signal
         self._lock = threading.Lock()
         self._held: Counter[str] = Counter()
@@ -62,11 +59,11 @@ class UserShares:
 
     @contextmanager
     def hold(self, username: str, deadline: float, *, first: bool = False) -> Iterator[None]:
-        """As take. Raises `refusal`, with retry_after."""
+        """As take. Raises Busy, with retry_after."""
         place = self.take(username, deadline, first=first)
         if place is None:
             held = self._held[username]
-            raise self._refusal(f"no {self._what} for {username} ({held} held)", retry_after=1)
+            raise Busy(f"no {self._what} for {username} ({held} held)", retry_after=1)
         try:
             yield
         finally:

@@ -62,7 +62,6 @@ class Database:
         self.shown = parsed.set(query={}).render_as_string(hide_password=True)
         self.embedded = parsed.get_backend_name() == "sqlite"
         self.writers = 1 if self.embedded else mysql_connections  # at once, in this process
-        self.busy_timeout_s = busy_timeout_ms / 1000
         if self.embedded:
             self._engine = sqlite.engine(
                 parsed, busy_timeout_ms=busy_timeout_ms, in_threads=in_threads, run_commit=run_commit

@@ -41,6 +41,9 @@ from app.state.tables import usage_records, user_secrets, users
 from app.state.usage_days import Ended, LateRecords, build_missing, settled
 from app.state.users import Changed, UnknownUser, UserDirectory
 
+TURN_WITHIN_S = 3
+"""How long a request waits for its turn. A transaction takes milliseconds."""
+
 PURGED_PER_ADMISSION = 8  # more than the one that it adds, so that the expired ones get fewer
 PURGED_PER_SWEEP = 1000  # in one transaction, so that it holds up nobody for long
 
@@ -89,7 +92,6 @@ class SqlStore:
             user_share,
             clock,
             what="turn at the database",
-            refusal=DependencyUnavailable,
         )
         self.users = UserDirectory(self.database, self._box, clock, changed)
         self._clock = clock
@@ -274,11 +276,12 @@ class SqlStore:
 
     @contextmanager
     def _in_turn(self, username: str, *, first: bool = False) -> Iterator[Connection]:
-        """A transaction for a request, which waits for its turn as for a connection.
+        """A transaction for a request, once it is its turn.
 
-        first: before the user's other requests.
+        first: before the user's other requests. Raises Busy where too many others are before it: they are
+        served one after the other, so that is no fault of the database.
         """
-        wait_until = self._clock.monotonic() + self.database.busy_timeout_s
+        wait_until = self._clock.monotonic() + TURN_WITHIN_S
         with self._shares.hold(username, wait_until, first=first), self.database.write() as connection:
             yield connection
 

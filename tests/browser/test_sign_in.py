@@ -108,6 +108,7 @@ def test_who_is_signed_in_stays_so_from_page_to_page_of_a_tab(
     page = somebody.page
     page.goto(link_of(server, bob))
     signed_in(page, "bob")
+    page.wait_for_function("sessionStorage.getItem('ticket')")  # the worker that hands over is there
     for name in ("Usage", "API", "Console"):
         page.get_by_role("link", name=name, exact=True).first.click()
         signed_in(page, "bob")
@@ -178,6 +179,7 @@ def test_a_page_that_the_back_button_brings_back_knows_who_signed_out(
     page = context.pages[0]
     page.goto(link_of(server, bob))
     signed_in(page, "bob")
+    page.wait_for_function("sessionStorage.getItem('ticket')")  # the worker that hands over is there
     page.evaluate("window.kept = true")
     page.get_by_role("link", name="Usage").click()
     signed_in(page, "bob")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from app.errors import Busy, DependencyUnavailable
+from app.errors import Busy
 from app.shares import UserShares, share_of
 from tests.fakes import FakeClock
 
@@ -38,13 +38,6 @@ def test_all_places_are_held() -> None:
     places, now = shares(2, 0.5), FakeClock().time
     full = places.hold("a", now), places.hold("b", now)
     with full[0], full[1], pytest.raises(Busy), places.hold("c", now):
-        pass
-
-
-def test_the_refusal_is_the_owners_choice() -> None:
-    clock = FakeClock()
-    places = UserShares(1, 1, clock, what="connection", refusal=DependencyUnavailable)
-    with places.hold("a", clock.time), pytest.raises(DependencyUnavailable), places.hold("b", clock.time):
         pass
 
 
