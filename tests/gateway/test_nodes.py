@@ -219,7 +219,8 @@ def test_what_a_request_costs_the_stores(
     assert {answer.status_code for answer in answers} == {200}
     statements, commands = ((2 * b - a - c) / 40 for a, b, c in zip(before, after, idle, strict=True))
     print(f"a request: {statements:.1f} statements to MariaDB, {commands:.1f} commands to Redis")
-    assert statements < (20 if server is None else 5)
+    # The mover stores a batch with a few statements: the smaller the batch, the more for each record.
+    assert statements < (20 if server is None else 9)
     assert commands < 28
 
 
