@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.errors import Busy
+from app.errors import Busy, ServiceError
 from app.ports import Clock
 
 
@@ -58,12 +58,14 @@ class UserShares:
         self._waiting: OrderedDict[str, deque[UserPlace]] = OrderedDict()
 
     @contextmanager
-    def hold(self, username: str, deadline: float, *, first: bool = False) -> Iterator[None]:
-        """As take. Raises Busy, with retry_after."""
+    def hold(
+        self, username: str, deadline: float, *, first: bool = False, refusal: type[ServiceError] = Busy
+    ) -> Iterator[None]:
+        """As take. Raises the refusal, with retry_after, where there was no place in time."""
         place = self.take(username, deadline, first=first)
         if place is None:
             held = self._held[username]
-            raise Busy(f"no {self._what} for {username} ({held} held)", retry_after=1)
+            raise refusal(f"no {self._what} for {username} ({held} held)", retry_after=1)
         try:
             yield
         finally:

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from app.errors import DependencyUnavailable
+from app.errors import Busy, DependencyUnavailable
 from app.model import Account, CachedAccount, KeepText, OcrRequest, Quota, UsageRecord, UsageReport
 from app.ports import Clock
 from app.rate import Rate
@@ -212,7 +212,7 @@ class SqlStore:
         recognised picture is then charged again, even beyond the limit, since the caller gets its answer.
         """
         this = {"this": record.request_id}
-        with self._in_turn(record.username, first=True) as connection:
+        with self._in_turn(record.username, ending=True) as connection:
             connection.execute(_LOCK_OWNER, this)
             begun = connection.execute(_BEGUN, this).one_or_none()
             if begun is None:
@@ -275,14 +275,17 @@ class SqlStore:
                     return closed
 
     @contextmanager
-    def _in_turn(self, username: str, *, first: bool = False) -> Iterator[Connection]:
+    def _in_turn(self, username: str, *, ending: bool = False) -> Iterator[Connection]:
         """A transaction for a request, once it is its turn.
 
-        first: before the user's other requests. Raises Busy where too many others are before it: they are
-        served one after the other, so that is no fault of the database.
+        Raises Busy where too many others are before it: they are served one after the other, so that is no
+        fault of the database. ending: a request that ends comes before the user's other requests; where its
+        turn does not come its end is not recorded, which is DependencyUnavailable as in ports.UsageLog.
         """
         wait_until = self._clock.monotonic() + TURN_WITHIN_S
-        with self._shares.hold(username, wait_until, first=first), self.database.write() as connection:
+        refusal = DependencyUnavailable if ending else Busy
+        turn = self._shares.hold(username, wait_until, first=ending, refusal=refusal)
+        with turn, self.database.write() as connection:
             yield connection
 
     def _lost_before(self, now: int) -> int:

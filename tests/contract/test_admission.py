@@ -18,6 +18,7 @@ import pytest
 from sqlalchemy import func, insert, select
 
 from app.errors import (
+    Busy,
     DependencyUnavailable,
     NonceReplayed,
     QuotaExhausted,
@@ -26,6 +27,7 @@ from app.errors import (
     UserDisabled,
 )
 from app.model import RECOGNISED, Elapsed, Quota, UsageRecord
+from app.state import sql
 from app.state.sql import SqlStore
 from app.state.tables import metadata, nonces
 from tests.contract.conftest import MakeStore
@@ -380,6 +382,21 @@ def test_users_take_turns_to_write(store: SqlStore, tmp_path: Path) -> None:
     ended.result()
     other.close()
     assert order == ["first", "end", "bob", "second", "third"]
+
+
+@only_sqlite
+def test_an_end_whose_turn_does_not_come_is_no_busy(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that has not begun may come again; one that ends has only its record left to write."""
+    store.users.add("alice")
+    admit(store, "ends")
+    alice = store.find("alice")
+    assert alice
+    monkeypatch.setattr(sql, "TURN_WITHIN_S", 0.1)
+    with store._in_turn("bob"):
+        with pytest.raises(DependencyUnavailable):
+            store.finish(UsageRecord(id_of("ends"), "alice", 13, Elapsed(total=1)))
+        with pytest.raises(Busy):
+            store.spend_nonce(alice, ocr_request("nonce-0001"), nonce_ttl_s=60)
 
 
 @only_sqlite
