@@ -18,13 +18,13 @@ def create_app(settings: Settings | None = None) -> Flask:
     from flask import Flask
 
     from app import cli, web
-    from app.offload import time_limit
+    from app.system.loop import time_limit
     from app.web import assets, console, docs, multipart, ocr, sign_in, status, usage
     from app.web.body import BodyReader
     from app.web.budget import BodyBudget
-    from app.web.codec import RequestLimits
+    from app.web.dialects.own import RequestLimits
     from app.web.pages import Pages, load_words
-    from app.wiring import build_services, new_request_id
+    from app.wiring.services import build_services, new_request_id
     from config.settings import Settings, load_tips
 
     settings = settings or Settings()

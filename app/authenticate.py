@@ -26,7 +26,8 @@ from app.errors import (
     UserDisabled,
     UsernameMissing,
 )
-from app.model import Account, OcrRequest, Value
+from app.model.account import Account
+from app.model.claim import OcrRequest, Value
 from app.ports import Accounts
 
 UNSIGNED_FIELDS = frozenset({"sign", "picture_base64"})

@@ -1,4 +1,4 @@
-"""What the service asks of the parts below it. `app/wiring.py` chooses who answers."""
+"""What the service asks of the parts below it. `app/wiring/services.py` chooses who answers."""
 
 from __future__ import annotations
 
@@ -7,20 +7,10 @@ from datetime import date
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
-from app.model import (
-    Account,
-    CachedAccount,
-    OcrRequest,
-    Page,
-    Quota,
-    Reading,
-    ReadOptions,
-    UsageRecord,
-    UsageReport,
-    UserQuota,
-    UserUsage,
-    never,
-)
+from app.model.account import Account, CachedAccount, Quota
+from app.model.claim import OcrRequest, never
+from app.model.reading import Page, Reading, ReadOptions
+from app.model.usage import UsageRecord, UsageReport, UserQuota, UserUsage
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from app.model import ReadOptions, Value
+from app.model.claim import Value
+from app.model.reading import ReadOptions
 from app.ports import Engine
-from app.wiring import build_engine
+from app.wiring.services import build_engine
 from bench.conditions import TURNED, UPRIGHT
 from bench.pages import KINDS, DrawnPage, page
 from bench.progress import say

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
-from app.model import Value
+from app.model.claim import Value
 from bench import overhead, score, speed
 from bench.contenders import ours
 from bench.pictures import Pages, hosted

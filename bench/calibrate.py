@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import openvino
 
-from app.model import ReadOptions
+from app.model.reading import ReadOptions
 from app.ocr.crop import width_at, with_margin
 from app.ocr.model_folder import load_recognition
 from app.ocr.recognize import line_input, nearest_width
 from app.ocr.runtimes.openvino_classifier import parted
 from app.ocr.runtimes.openvino_int8 import quantisable
 from app.ocr.tensor import Floats
-from app.wiring import build_engine
+from app.wiring.services import build_engine
 from bench.conditions import UPRIGHT
 from bench.pages import KINDS, page
 from bench.progress import say

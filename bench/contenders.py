@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from app.authenticate import as_signed, sign
-from app.model import Value
+from app.model.claim import Value
 from bench.processes import free_port
 from bench.servers import BenchError, Picture, Server
 from bench.versions import NEW, Version

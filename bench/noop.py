@@ -9,8 +9,9 @@ from typing import Self
 
 from flask import Flask, Response, request
 
-from app import create_app, wiring
-from app.model import Line, Page, PictureInfo, Reading, ReadOptions
+from app import create_app
+from app.model.reading import Line, Page, PictureInfo, Reading, ReadOptions
+from app.wiring import services as wiring
 
 BOX = ((12, 20), (310, 20), (310, 52), (12, 52))
 READING = Reading(

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.model import Value
+from app.model.claim import Value
 from bench.contenders import PEERS
 
 PARTS = ("speed", "soak", "accuracy", "overhead")

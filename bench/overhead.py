@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from app.authenticate import as_signed, sign
-from app.model import Value
+from app.model.claim import Value
 from bench import score
 from bench.contenders import gunicorn, new_user, our_environment
 from bench.processes import end, free_port

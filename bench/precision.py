@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, get_args
 import cv2
 import numpy as np
 
-from app.model import ReadOptions
+from app.model.reading import ReadOptions
 from app.ocr.model_folder import ModelError
 from app.ocr.runtimes import Precision
 from app.ports import Engine
-from app.wiring import build_engine
+from app.wiring.services import build_engine
 from bench import pictures, score
 from bench.conditions import UPRIGHT
 from bench.pages import KINDS, page

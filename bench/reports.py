@@ -17,10 +17,10 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from app.state.database import Database
-from app.state.sql import SqlStore
-from app.wiring import SystemClock
-from app.wiring_state import build_patient
+from app.state.sql.database import Database
+from app.state.sql.store import SqlStore
+from app.wiring.services import SystemClock
+from app.wiring.state import build_patient
 from bench.progress import say
 
 RECORDS = 1_000_000

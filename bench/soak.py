@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from app.model import Value
+from app.model.claim import Value
 from bench.contenders import make
 from bench.mixture import mixed_sizes
 from bench.pictures import Pages, hosted

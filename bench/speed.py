@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from app.model import Value
+from app.model.claim import Value
 from bench import limit, score
 from bench.contenders import make
 from bench.pictures import Labels, Pages, hosted

@@ -62,7 +62,7 @@ def on_exit(server):
 
 @never_raising
 def child_exit(server, worker):
-    """The counters of a worker stay in the sums, its gauges end with it. For app/exposition.py."""
+    """The counters of a worker stay in the sums of the metrics server, its gauges end with it."""
     for gauge in _metrics().glob(f"gauge_live*_{worker.pid}.db"):
         gauge.unlink()
     _exits().touch()

@@ -14,8 +14,8 @@ from runpy import run_path
 ROOT = Path(__file__).resolve().parents[1]
 MB = 1_000_000
 
-escape = run_path(str(ROOT / "app" / "escape.py"))
-LogFile = run_path(str(ROOT / "app" / "log_file.py"))["LogFile"]
+escape = run_path(str(ROOT / "app" / "telemetry" / "escape.py"))
+LogFile = run_path(str(ROOT / "app" / "telemetry" / "log_file.py"))["LogFile"]
 
 
 class SafeToPrint(logging.Filter):

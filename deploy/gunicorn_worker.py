@@ -192,8 +192,8 @@ class BoundedWorker(GeventWorker):
 
 
 def _subscriber(addr):
-    """addr: as accept() gives it, which is no tuple for a Unix socket. app/network.py says the same for the
-    service, which this module may not import.
+    """addr: as accept() gives it, which is no tuple for a Unix socket. This module may not import
+    app/limits/network.py, which says the same for the service.
     """
     if not isinstance(addr, tuple):
         return ""

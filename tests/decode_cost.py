@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.picture.host import DecodeHost
+from app.decode.host import DecodeHost
 from tests.hostile.crafted import chunk, png
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from app.errors import NonceReplayed, QuotaExhausted, RateLimited
-from app.model import Account, CachedAccount, OcrRequest, Quota, UsageRecord
+from app.model.account import Account, CachedAccount, Quota
+from app.model.claim import OcrRequest
+from app.model.usage import UsageRecord
 
 
 class FakeClock:

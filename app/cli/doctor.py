@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.cli.sockets import listener_is_root, may_open, trusts_the_network, unix_sockets
-from app.disk import Disks
 from app.errors import ServiceError
-from app.state.redis_health import findings, mover_finding
-from app.state.redis_link import RedisLink
-from app.state.spool import Spool
-from app.wiring import Services
-from app.wiring_state import MB
+from app.state.redis_front.client import RedisLink
+from app.state.redis_front.health import findings, mover_finding
+from app.state.redis_front.spool import Spool
+from app.system.disk import Disks
+from app.wiring.services import Services
+from app.wiring.state import MB
 from config.settings import unknown_variables
 
 

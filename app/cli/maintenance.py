@@ -9,8 +9,8 @@ from flask.cli import AppGroup, with_appcontext
 
 from app.cli import doctor
 from app.cli.output import services, table, told
-from app.escape import escaped
 from app.ocr import models
+from app.telemetry.escape import escaped
 
 models_group = AppGroup("models", help="The OCR models.")
 

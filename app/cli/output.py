@@ -15,12 +15,12 @@ import click
 from flask import current_app
 
 from app.errors import DependencyUnavailable, ServiceError
-from app.escape import escaped
 from app.ocr.models import ModelError
-from app.state.schema import SchemaMismatch
-from app.state.secrets import KeyFileError
-from app.state.users import DuplicateUser, UnknownUser
-from app.wiring import Services
+from app.state.sql.schema import SchemaMismatch
+from app.state.sql.secrets import KeyFileError
+from app.state.sql.users import DuplicateUser, UnknownUser
+from app.telemetry.escape import escaped
+from app.wiring.services import Services
 
 
 def services() -> Services:

@@ -16,9 +16,10 @@ from flask.cli import with_appcontext
 
 from app.authenticate import UNSIGNED_FIELDS, as_signed, sign
 from app.cli.output import say, services, told
-from app.escape import escaped, escaped_json, without_secrets
-from app.model import ReadOptions, Value
-from app.state.users import UnknownUser
+from app.model.claim import Value
+from app.model.reading import ReadOptions
+from app.state.sql.users import UnknownUser
+from app.telemetry.escape import escaped, escaped_json, without_secrets
 
 
 @click.command("sign")

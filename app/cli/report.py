@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from app.cli.output import table
-from app.model import UsageFigures, UsageReport
+from app.model.usage import UsageFigures, UsageReport
 
 HEAD = ("DAY", "REQUESTS", "PICTURES", "CHARACTERS", "P50 MS", "P95 MS", "BY CODE")
 

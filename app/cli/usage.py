@@ -12,10 +12,10 @@ from flask.cli import AppGroup
 
 from app.cli.output import moment, services, table, told
 from app.cli.report import draw, show, write_csv
-from app.state import dead_letters
-from app.state.retention import expired
-from app.state.retention import purge as delete_expired
-from app.wiring_state import build_mover
+from app.state.redis_front import dead_letters
+from app.state.sql.retention import expired
+from app.state.sql.retention import purge as delete_expired
+from app.wiring.state import build_mover
 
 DEFAULT_DAYS = 30
 DAY = click.DateTime(["%Y-%m-%d"])

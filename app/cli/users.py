@@ -14,11 +14,11 @@ from flask.cli import AppGroup
 
 from app.cli.output import moment, services, table, told
 from app.errors import DependencyUnavailable
-from app.escape import escaped
-from app.model import USERNAME, Period
-from app.state.original import OriginalTables, take_over
-from app.state.users import DuplicateUser, UserSummary
-from app.wiring_state import build_patient
+from app.model.account import USERNAME, Period
+from app.state.sql.original import OriginalTables, take_over
+from app.state.sql.users import DuplicateUser, UserSummary
+from app.telemetry.escape import escaped
+from app.wiring.state import build_patient
 
 UNLIMITED = "unlimited"
 PERIOD = click.Choice(get_args(Period))

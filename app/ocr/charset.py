@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.model import CharsetName
+from app.model.reading import CharsetName
 from app.ocr.model_folder import ModelError
 from app.ocr.runtimes import Classes
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.model import Page, ReadOptions
+from app.model.reading import Page, ReadOptions
 from app.ocr.charset import Charset, classes_of
 from app.ocr.detect import Detector
 from app.ocr.model_folder import load_detection, load_recognition

@@ -13,7 +13,7 @@ import numpy as np
 from paddleocr import PaddleOCR
 
 from app.errors import RequestMalformed
-from app.model import Page, ReadOptions
+from app.model.reading import Page, ReadOptions
 from app.ocr.crop import text_first
 from app.ocr.model_folder import load_detection, load_recognition
 from app.ocr.page import Reading, page

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.model import Line, Page, Quad, ReadOptions
+from app.model.reading import Line, Page, Quad, ReadOptions
 from app.ocr.crop import Corners
 from app.ocr.order import reading_order
 

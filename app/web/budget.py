@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Self
 
 from app.errors import Busy, RateLimited
-from app.network import network_of
+from app.limits.network import network_of
 
 FREE_BYTES = 64 * 1024
 """Of each body, so that a request which only names a URL passes while large bodies fill the budget. Their

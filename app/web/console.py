@@ -6,7 +6,7 @@ from typing import get_args
 
 from flask import Blueprint, Response
 
-from app.model import CharsetName
+from app.model.reading import CharsetName
 from app.web.access import callers
 from app.web.pages import Pages
 

@@ -10,10 +10,10 @@ from typing import Any
 from flask import Blueprint, Response, current_app
 
 from app.authenticate import as_signed, sign, string_to_sign
-from app.model import Value
+from app.model.claim import Value
 from app.web import openapi
 from app.web.access import callers
-from app.web.codec import RequestLimits
+from app.web.dialects.own import RequestLimits
 from app.web.errors import json_answer
 from app.web.pages import Pages, in_language
 

@@ -10,8 +10,8 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.errors import BodyTooLarge, MediaTypeUnsupported, OcrFailed, RequestMalformed, ServiceError
-from app.observe import log
-from app.web.codec import encode_error
+from app.telemetry.logs import log
+from app.web.dialects.own import encode_error
 
 Tips = Mapping[str, Mapping[str, str]]
 

@@ -8,14 +8,17 @@ from functools import partial
 from flask import Blueprint, Request, Response, g, request
 
 from app.errors import MediaTypeUnsupported
-from app.model import RECOGNISED, OcrAnswer, Value
-from app.observe import Metrics, log
+from app.model.claim import Value
+from app.model.reading import OcrAnswer
+from app.model.usage import RECOGNISED
 from app.ports import Clock
-from app.service import OcrService
+from app.service.recognise import OcrService
+from app.telemetry.logs import log
+from app.telemetry.metrics import Metrics
 from app.web.access import callers
 from app.web.body import BodyReader, hung_up
 from app.web.budget import BodyBudget, UnprovenBody
-from app.web.codec import RequestLimits, decode_request, encode_answer, scan_json
+from app.web.dialects.own import RequestLimits, decode_request, encode_answer, scan_json
 from app.web.errors import Tips, json_answer, tip
 from app.web.multipart import read_form
 

@@ -17,10 +17,12 @@ from pydantic import TypeAdapter
 from werkzeug.routing import Map
 
 from app.errors import ServiceError
-from app.model import RECOGNISED, Elapsed, PictureInfo, Quota
-from app.picture.url import MAX_URL_BYTES
+from app.fetch.url import MAX_URL_BYTES
+from app.model.account import Quota
+from app.model.reading import Elapsed, PictureInfo
+from app.model.usage import RECOGNISED
 from app.web import sign_in, usage
-from app.web.codec import MIN_NONCE, RequestBody, RequestLimits, encode_error
+from app.web.dialects.own import MIN_NONCE, RequestBody, RequestLimits, encode_error
 
 Json = dict[str, Any]
 Sentences = Mapping[str, str]

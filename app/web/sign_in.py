@@ -19,12 +19,12 @@ from app.errors import (
     UserDisabled,
     UsernameMissing,
 )
-from app.model import USERNAME
-from app.observe import log
-from app.sign_in import SignInService
+from app.model.account import USERNAME
+from app.service.sign_in import SignInService
+from app.telemetry.logs import log
 from app.web.access import callers
 from app.web.body import BodyReader
-from app.web.codec import scan_json
+from app.web.dialects.own import scan_json
 from app.web.errors import json_answer
 
 MAX_BODY_BYTES = 1024  # too few to count for the budget of unproven bodies

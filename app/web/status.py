@@ -7,9 +7,9 @@ from pathlib import Path
 
 from flask import Blueprint, Response
 
-from app.disk import Disks
 from app.errors import DependencyUnavailable
 from app.ports import Offload
+from app.system.disk import Disks
 from app.web.access import callers
 from app.web.errors import json_answer
 

@@ -24,11 +24,13 @@ from app.errors import (
     UserDisabled,
     UsernameMissing,
 )
-from app.model import USERNAME, OcrRequest, Usage, UsageFigures, UserQuota, UserUsage, Value
+from app.model.account import USERNAME
+from app.model.claim import OcrRequest, Value
+from app.model.usage import Usage, UsageFigures, UserQuota, UserUsage
 from app.ports import Clock
-from app.usage import UsageService
+from app.service.report_usage import UsageService
 from app.web.access import callers
-from app.web.codec import MAX_VALUE_BYTES, scan_form
+from app.web.dialects.own import MAX_VALUE_BYTES, scan_form
 from app.web.errors import json_answer
 
 DEFAULT_DAYS = 30

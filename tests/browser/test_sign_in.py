@@ -12,9 +12,9 @@ import pytest
 import requests
 from playwright.sync_api import Browser, Page, expect
 
-from app.state.sign_in_codes import SignInCodes
-from app.wiring import SystemClock
-from app.wiring_state import build_database
+from app.state.sql.sign_in_codes import SignInCodes
+from app.wiring.services import SystemClock
+from app.wiring.state import build_database
 from config.settings import StateSettings
 from tests.browser.conftest import FLAGS, RECEIPT, Reader
 from tests.browser.test_for_everybody import check

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.state.sql import SqlStore
+from app.state.sql.store import SqlStore
 from tests.contract.state import RedisStore, State, fake_state, redis_state, sql_state, sql_store
 from tests.fakes import FakeClock
 from tests.servers import MySqlServer, RedisServer

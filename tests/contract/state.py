@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_OID, uuid5
 
-from app.model import Account, OcrRequest
+from app.limits.rate import Rate
+from app.model.account import Account
+from app.model.claim import OcrRequest
 from app.ports import Accounts, Admission, Clock, UsageLog
-from app.rate import Rate
-from app.state.cached_accounts import CachedAccounts, forget
-from app.state.database import Database
-from app.state.flush import Mover
-from app.state.quota import charged_rows
-from app.state.redis_link import RedisLink
-from app.state.redis_state import RedisState
-from app.state.spool import Spool
-from app.state.sql import SqlStore
-from app.wiring import SystemClock
+from app.state.redis_front.accounts import CachedAccounts, forget
+from app.state.redis_front.admission import RedisState
+from app.state.redis_front.client import RedisLink
+from app.state.redis_front.mover import Mover
+from app.state.redis_front.spool import Spool
+from app.state.sql.database import Database
+from app.state.sql.quota import charged_rows
+from app.state.sql.store import SqlStore
+from app.wiring.services import SystemClock
 from tests.fakes import FakeAccounts, FakeAdmission, FakeUsageLog
 
 
@@ -46,7 +47,7 @@ def sql_state(store: SqlStore) -> State:
 
 
 class RedisStore:
-    """Redis in front of a SQL store, as app/wiring.py joins them; `mover` moves when told."""
+    """Redis in front of a SQL store, as app/wiring/services.py joins them; `mover` moves when told."""
 
     def __init__(
         self, sql: SqlStore, folder: Path, url: str, clock: Clock | None = None, *, rate: Rate | None = None

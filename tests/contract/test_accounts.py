@@ -12,8 +12,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from app.errors import DependencyUnavailable
-from app.state.sql import SqlStore
-from app.state.users import DuplicateUser, UnknownUser
+from app.state.sql.store import SqlStore
+from app.state.sql.users import DuplicateUser, UnknownUser
 from tests.contract.conftest import MakeStore
 from tests.contract.state import State, sql_store
 from tests.fakes import FakeClock

@@ -26,10 +26,12 @@ from app.errors import (
     ServiceError,
     UserDisabled,
 )
-from app.model import RECOGNISED, Elapsed, Quota, UsageRecord
-from app.state import sql
-from app.state.sql import SqlStore
-from app.state.tables import metadata, nonces
+from app.model.account import Quota
+from app.model.reading import Elapsed
+from app.model.usage import RECOGNISED, UsageRecord
+from app.state.sql import store as sql
+from app.state.sql.store import SqlStore
+from app.state.sql.tables import metadata, nonces
 from tests.contract.conftest import MakeStore
 from tests.contract.state import State, id_of, ocr_request, sql_store, used
 from tests.fakes import FakeClock

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.model import Page, ReadOptions
-from app.service import Reader
-from app.wiring import SystemClock, build_reader
+from app.engine.reader import Reader
+from app.model.reading import Page, ReadOptions
+from app.wiring.services import SystemClock, build_reader
 from config.settings import EngineSettings, Settings
 from samples import draw
 

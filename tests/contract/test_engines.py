@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from app.errors import RequestMalformed
-from app.model import CharsetName, Page, ReadOptions
+from app.model.reading import CharsetName, Page, ReadOptions
 from app.ocr.engine import PpOcrEngine
 from app.ports import Engine
-from app.wiring import build_engine
+from app.wiring.services import build_engine
 from config.settings import EngineSettings
 from samples import draw
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from app.model import RECOGNISED, UsageRecord
-from app.wiring import SystemClock
-from app.wiring_state import build_mover, build_state
+from app.model.usage import RECOGNISED, UsageRecord
+from app.wiring.services import SystemClock
+from app.wiring.state import build_mover, build_state
 from config.settings import Settings
 from tests.contract.state import id_of, ocr_request
 from tests.servers import RedisServer

@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy.exc import DataError
 
 from app.errors import DependencyUnavailable, ServiceError
-from app.model import RECOGNISED, UsageRecord
-from app.state.sql import SqlStore
+from app.model.usage import RECOGNISED, UsageRecord
+from app.state.sql.store import SqlStore
 from tests.contract.conftest import MakeStore
 from tests.contract.state import id_of, ocr_request, used
 from tests.fakes import FakeClock
@@ -196,7 +196,7 @@ ENDED = """
 from gevent import monkey; monkey.patch_all()
 import sys
 import gevent
-from app.state.database import Database
+from app.state.sql.database import Database
 
 database = Database(sys.argv[1], busy_timeout_ms=1000, mysql_timeout_s=10, mysql_connections=1)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from app.state.database import Database
-from app.state.original import Imported, OriginalTables, take_over
-from app.state.sql import SqlStore
+from app.state.sql.database import Database
+from app.state.sql.original import Imported, OriginalTables, take_over
+from app.state.sql.store import SqlStore
 from tests.contract.state import used
 from tests.servers import MySqlServer
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from app.errors import QuotaExhausted
-from app.model import RECOGNISED, Quota, UsageRecord
-from app.state.records import store as store_rows
-from app.state.sql import SqlStore
+from app.model.account import Quota
+from app.model.usage import RECOGNISED, UsageRecord
+from app.state.sql.records import store as store_rows
+from app.state.sql.store import SqlStore
 from tests.contract.state import id_of, ocr_request
 from tests.fakes import FakeClock
 

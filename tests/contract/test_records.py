@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from app.errors import DependencyUnavailable
-from app.model import RECOGNISED, Elapsed, PictureInfo, UsageRecord
-from app.state.records import columns
-from app.state.records import store as store_rows
-from app.state.sql import SqlStore
+from app.model.reading import Elapsed, PictureInfo
+from app.model.usage import RECOGNISED, UsageRecord
+from app.state.sql.records import columns
+from app.state.sql.records import store as store_rows
+from app.state.sql.store import SqlStore
 from tests.contract.conftest import MakeStore
 from tests.contract.state import id_of, used
 

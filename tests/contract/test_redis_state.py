@@ -24,16 +24,17 @@ from app.errors import (
     ServiceError,
     TimestampExpired,
 )
-from app.model import RECOGNISED, Account, CachedAccount, Quota, UsageRecord
-from app.rate import Rate
-from app.state import dead_letters
-from app.state.cached_accounts import LEFT_ALONE_S, READ_ANEW_S, CachedAccounts
-from app.state.flush import IDLE_S
-from app.state.held import Held
-from app.state.redis_health import backlog
-from app.state.redis_link import RedisLink
-from app.state.sql import SqlStore
-from app.wiring import SystemClock
+from app.limits.rate import Rate
+from app.model.account import Account, CachedAccount, Quota
+from app.model.usage import RECOGNISED, UsageRecord
+from app.state.redis_front import dead_letters
+from app.state.redis_front.accounts import LEFT_ALONE_S, READ_ANEW_S, CachedAccounts
+from app.state.redis_front.client import RedisLink
+from app.state.redis_front.health import backlog
+from app.state.redis_front.mover import IDLE_S
+from app.state.redis_front.pending import Held
+from app.state.sql.store import SqlStore
+from app.wiring.services import SystemClock
 from tests.contract.conftest import MakeStore
 from tests.contract.state import RedisStore, id_of, ocr_request, used
 from tests.fakes import FakeClock
@@ -267,7 +268,7 @@ def test_a_request_empties_only_a_small_spool_and_only_in_its_time(
         admit(redis_store, nonce)
         redis_store.spool.add(replace_row(redis_store, nonce))
     redis_store.link.ask("DEL", "ocr:quota:1:none:0")
-    monkeypatch.setattr("app.state.redis_state.DRAINED_AT_ONCE", 1)
+    monkeypatch.setattr("app.state.redis_front.admission.DRAINED_AT_ONCE", 1)
     with pytest.raises(DependencyUnavailable, match="spool") as refused:
         admit(redis_store, "next")
     assert refused.value.retry_after == 10
@@ -719,7 +720,7 @@ def test_unknown_names_leave_a_silent_database_alone(
 def test_names_are_kept_for_a_moment_and_not_without_end(
     redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.state.cached_accounts.KEPT_IN_PROCESS", 3)
+    monkeypatch.setattr("app.state.redis_front.accounts.KEPT_IN_PROCESS", 3)
     clock = redis_store.accounts._clock = FakeClock(time.time())
     for number in range(9):
         assert redis_store.accounts.cached(f"nobody-{number}") == CachedAccount()
@@ -737,7 +738,7 @@ def test_dead_letters_are_put_back_once_the_reason_is_gone(redis_store: RedisSto
     admit(redis_store)
     ended = replace_row(redis_store, "nonce-0001")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.state.records._store", refuse)
+        patch.setattr("app.state.sql.records._store", refuse)
         redis_store.state.close(ended)
         redis_store.mover().move()
     [letter] = dead_letters.listed(redis_store.link)
@@ -756,7 +757,7 @@ def test_a_dead_letter_of_a_lost_request_is_put_back_as_well(redis_store: RedisS
     admit(redis_store)
     ended = replace(replace_row(redis_store, "nonce-0001", 18), only_if_open=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.state.records._store", refuse)
+        patch.setattr("app.state.sql.records._store", refuse)
         redis_store.state.close(ended)
         redis_store.mover().move()
     letters = dead_letters.listed(redis_store.link)

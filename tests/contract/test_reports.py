@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from app.errors import NonceReplayed, RateLimited
-from app.model import RECOGNISED, UsageFigures
-from app.state.records import store as store_rows
-from app.state.retention import BATCH, expired, purge
-from app.state.sql import SqlStore
+from app.model.usage import RECOGNISED, UsageFigures
+from app.state.sql.records import store as store_rows
+from app.state.sql.retention import BATCH, expired, purge
+from app.state.sql.store import SqlStore
 from tests.contract.conftest import MakeStore
 from tests.contract.state import id_of, ocr_request
 from tests.fakes import FakeClock

@@ -17,9 +17,9 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, event, text
 
-from app.state import schema
-from app.state.sql import SqlStore
-from app.state.tables import metadata
+from app.state.sql import schema
+from app.state.sql.store import SqlStore
+from app.state.sql.tables import metadata
 from tests.contract.conftest import MakeStore
 from tests.contract.state import used
 from tests.servers import MySqlServer

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import func, select
 
-from app.state.sign_in_codes import SignInCodes
-from app.state.sql import SqlStore
-from app.state.tables import sign_in_codes
-from app.state.users import UnknownUser
+from app.state.sql.sign_in_codes import SignInCodes
+from app.state.sql.store import SqlStore
+from app.state.sql.tables import sign_in_codes
+from app.state.sql.users import UnknownUser
 from tests.fakes import FakeClock
 
 CALLERS = 50

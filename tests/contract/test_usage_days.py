@@ -13,13 +13,14 @@ from sqlalchemy import Connection, delete, event, func, select
 from sqlalchemy.engine import Engine
 
 from app.errors import DependencyUnavailable
-from app.model import RECOGNISED, Elapsed, UsageRecord
-from app.state import usage_days as rollup
-from app.state.quota import DAY_MS
-from app.state.records import store as store_rows
-from app.state.retention import purge
-from app.state.sql import SqlStore
-from app.state.tables import EVERYBODY, rollups, usage_days, usage_records
+from app.model.reading import Elapsed
+from app.model.usage import RECOGNISED, UsageRecord
+from app.state.sql import usage_days as rollup
+from app.state.sql.quota import DAY_MS
+from app.state.sql.records import store as store_rows
+from app.state.sql.retention import purge
+from app.state.sql.store import SqlStore
+from app.state.sql.tables import EVERYBODY, rollups, usage_days, usage_records
 from tests.contract.conftest import MakeStore
 from tests.contract.state import id_of, ocr_request
 from tests.contract.test_schema import as_before

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from app.errors import QuotaExhausted
-from app.model import RECOGNISED, Elapsed, PictureInfo, UsageRecord
-from app.state.sql import SqlStore
+from app.model.reading import Elapsed, PictureInfo
+from app.model.usage import RECOGNISED, UsageRecord
+from app.state.sql.store import SqlStore
 from tests.contract.state import State, id_of, ocr_request, used
 from tests.fakes import FakeClock
 

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
 
+from app.engine.reader import DETAIL
 from app.errors import ServiceError
-from app.service import DETAIL
-from app.wiring import build_decode_host
+from app.wiring.services import build_decode_host
 from config.settings import Settings
 from tests.decode_cost import Cost, measured, own_host
 from tests.hostile import bombs, pictures

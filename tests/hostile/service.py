@@ -90,7 +90,7 @@ def _status_mb(pid: int, name: str) -> float:
 
 def _callers(count: int) -> list[Caller]:
     """The first of them with a quota of one."""
-    from app.wiring import build_services
+    from app.wiring.services import build_services
 
     services = build_services(Settings(bind=f"127.0.0.1:{SERVICE_PORT}"))
     services.store.create()

@@ -21,8 +21,8 @@ def start_mover(variables: Mapping[str, str]) -> BaseProcess:
 
 def _move_all(variables: dict[str, str]) -> None:
     os.environ |= variables
-    from app.wiring import SystemClock  # not before, since settings look at OCR_HOME
-    from app.wiring_state import build_mover, build_state
+    from app.wiring.services import SystemClock  # not before, since settings look at OCR_HOME
+    from app.wiring.state import build_mover, build_state
     from config.settings import Settings
 
     settings = Settings()

@@ -19,7 +19,7 @@ import pytest
 import requests
 
 from app.authenticate import as_signed
-from app.wiring import SystemClock
+from app.wiring.services import SystemClock
 from config.settings import ROOT
 from tests.contract.state import sql_store
 from tests.process.conftest import Server

@@ -18,7 +18,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.errors import ServiceError
-from app.model import RECOGNISED
+from app.model.usage import RECOGNISED
 from config.settings import ROOT
 from tests.process.conftest import Server
 from tests.process.test_faults import await_true

@@ -25,8 +25,9 @@ import pytest
 import redis
 import requests
 
-from app.state.held import Budget, Held
-from app.state.spool import Spool
+from app.state.redis_front.pending import Held
+from app.state.redis_front.spool import Spool
+from app.state.sql.quota import Budget
 from config.settings import ROOT
 from tests.process.conftest import Server
 from tests.process.moving import start_mover

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.picture.address import is_open, is_own, is_public, parse_address
+from app.fetch.address import is_open, is_own, is_public, parse_address
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -59,7 +59,7 @@ def test_own(text: str) -> None:
 
 def test_public_address_of_this_host() -> None:
     """In a network namespace of its own, where a public address can be given to the loopback device."""
-    judge = "from app.picture.address import *; print(is_public(parse_address('93.184.216.34')))"
+    judge = "from app.fetch.address import *; print(is_public(parse_address('93.184.216.34')))"
     setup = "ip link set lo up && ip address add 93.184.216.34/32 dev lo"
     script = f'{setup} || exit 77; exec "$0" -c "{judge}"'
     if shutil.which("unshare") is None or shutil.which("ip") is None:

@@ -26,7 +26,8 @@ from app.errors import (
     UserDisabled,
     UsernameMissing,
 )
-from app.model import Account, OcrRequest
+from app.model.account import Account
+from app.model.claim import OcrRequest
 from tests.fakes import FakeAccounts
 
 NOW = 1_800_000_000

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from app.model import CharsetName
+from app.model.reading import CharsetName
 from app.ocr.charset import Charset, classes_of
 from app.ocr.model_folder import ModelError
 from config.settings import EngineSettings

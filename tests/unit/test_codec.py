@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import PictureMissing, RequestMalformed, ServiceError, UsernameMissing
-from app.model import OcrRequest, ReadOptions
-from app.web.codec import MAX_SPACE_BYTES, RequestLimits, decode_request, scan_form, scan_json
+from app.model.claim import OcrRequest
+from app.model.reading import ReadOptions
+from app.web.dialects.own import MAX_SPACE_BYTES, RequestLimits, decode_request, scan_form, scan_json
 
 LIMITS = RequestLimits(
     max_body_bytes=1, timeout_ms=30_000, min_timeout_ms=500, max_timeout_ms=60_000, max_side_limit=2560

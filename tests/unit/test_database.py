@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import DependencyUnavailable
-from app.state.database import Database
+from app.state.sql.database import Database
 
 
 @pytest.fixture

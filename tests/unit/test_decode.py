@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops, ImageDraw, TiffImagePlugin
 
-from app.picture.decode import DecodeLimits, Picture, decode
+from app.decode.pictures import DecodeLimits, Picture, decode
 
 LIMITS = DecodeLimits(
     max_picture_bytes=10 * 1024 * 1024,

@@ -14,9 +14,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from app.errors import PictureTooLarge, PictureUnsupported, ServiceError
-from app.picture.decode import decode, open_picture, refusals
-from app.picture.header import (
+from app.decode.header import (
     MAX_GIF_BLOCKS,
     MAX_JPEG_EXIF_SEGMENTS,
     MAX_JPEG_MARKERS,
@@ -25,7 +23,9 @@ from app.picture.header import (
     check_bmp,
     webp_size,
 )
-from app.picture.tiff_header import check_tiff
+from app.decode.pictures import decode, open_picture, refusals
+from app.decode.tiff_header import check_tiff
+from app.errors import PictureTooLarge, PictureUnsupported, ServiceError
 from tests.hostile import bombs
 from tests.hostile.crafted import tiff
 from tests.hostile.pictures import Case

@@ -19,11 +19,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from app.decode.host import DecodeHost
+from app.decode.host_process import JOBS_PER_CHILD
+from app.decode.limits import DecodeBudget
+from app.decode.pictures import decode
 from app.errors import Busy, OcrFailed, PictureTooLarge, PictureUnsupported
-from app.picture.decode import decode
-from app.picture.host import DecodeHost
-from app.picture.host_process import JOBS_PER_CHILD
-from app.picture.picture import DecodeBudget, Picture
+from app.model.reading import Picture
 from config.settings import ROOT
 from tests.decode_cost import children, measured, own_host
 from tests.hostile import bombs, pictures
@@ -188,7 +189,7 @@ def test_a_host_that_was_killed_is_started_again() -> None:
 
 
 def test_a_host_that_does_not_start_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.picture.host_process._PROGRAM", "raise SystemExit(1)")
+    monkeypatch.setattr("app.decode.host_process._PROGRAM", "raise SystemExit(1)")
     with pytest.raises(OcrFailed):
         DecodeHost(LIMITS, BUDGET).decode(saved(text()))
 

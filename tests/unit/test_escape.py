@@ -10,10 +10,11 @@ import unicodedata
 
 import pytest
 
-from app import create_app, escape
+from app import create_app
 from app.errors import PictureUrlNotAllowed
-from app.observe import JsonLines
-from app.picture.url import UrlPolicy
+from app.fetch.url import UrlPolicy
+from app.telemetry import escape
+from app.telemetry.logs import JsonLines
 from config.settings import Settings
 from ocr_client import terminal
 

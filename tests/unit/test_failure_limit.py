@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import RateLimited
-from app.state.failures import FailureLimit
-from app.wiring import build_services
+from app.limits.failures import FailureLimit
+from app.wiring.services import build_services
 from config.settings import ROOT, Settings
 from tests.fakes import FakeClock
 

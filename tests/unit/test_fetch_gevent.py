@@ -17,7 +17,7 @@ import json, socket, ssl, time
 from ipaddress import ip_network
 import gevent
 from app.errors import ServiceError
-from app.picture.fetch import GuardedFetcher
+from app.fetch.fetcher import GuardedFetcher
 from tests.picture_host import PictureHost, SystemClock, http, silence, slowly
 
 def resolve(host, port, **_):

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 
 from app.errors import Busy, PictureTooLarge, PictureUnreachable, PictureUrlNotAllowed, ServiceError
-from app.picture.dial import Dialler
-from app.picture.fetch import GuardedFetcher
-from app.picture.hop import MAX_HEAD_BYTES, Hop
-from app.picture.url import Target
+from app.fetch.connection import MAX_HEAD_BYTES, Hop
+from app.fetch.dial import Dialler
+from app.fetch.fetcher import GuardedFetcher
+from app.fetch.url import Target
 from tests.picture_host import Answer, PictureHost, SystemClock, endless, http, redirect, silence, slowly
 
 LOOPBACK = ip_network("127.0.0.0/8")

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from app.errors import PictureUnreachable
-from app.picture.fetch import GuardedFetcher
+from app.fetch.fetcher import GuardedFetcher
 from tests.picture_host import PictureHost, SystemClock, http, redirect
 
 PICTURE = b"the bytes of a picture"

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from app.errors import PictureUnreachable
-from app.picture.fetch import GuardedFetcher
-from app.picture.framing import MAX_CHUNKS
+from app.fetch.fetcher import GuardedFetcher
+from app.fetch.framing import MAX_CHUNKS
 from config.settings import ROOT
 from tests.picture_host import PictureHost
 from tests.unit.test_fetch_guard import OK, PICTURE, failure, fetch, fetcher, told

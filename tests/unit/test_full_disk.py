@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from app.disk import Disks, free_bytes, lacks_room
+from app.engine.quarantine import Suspects
 from app.errors import RateLimited
-from app.state.failures import FailureLimit
-from app.state.held import Budget, Held
-from app.state.spool import Spool, SpoolUnavailable
-from app.suspects import Suspects
+from app.limits.failures import FailureLimit
+from app.state.redis_front.pending import Held
+from app.state.redis_front.spool import Spool, SpoolUnavailable
+from app.state.sql.quota import Budget
+from app.system.disk import Disks, free_bytes, lacks_room
 from tests.disks import SmallDisk, small_disk
 from tests.fakes import FakeClock
 

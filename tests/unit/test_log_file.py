@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from app.log_file import LogFile
-from app.observe import JsonLines
+from app.telemetry.log_file import LogFile
+from app.telemetry.logs import JsonLines
 from config.settings import ROOT
 from tests.disks import small_disk
 
 MAX_BYTES = 100_000
 WRITE = """
 import logging, sys
-from app.log_file import LogFile
+from app.telemetry.log_file import LogFile
 log = logging.getLogger("writer")
 log.addHandler(LogFile(sys.argv[1], int(sys.argv[2])))
 for n in range(2000):

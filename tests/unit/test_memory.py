@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from app.memory import resident_mb
+from app.system.memory import resident_mb
 from config.settings import ROOT
 from tests.servers import free_port
 
 # Blocks of 8 MB, every second of which is freed. They follow one of 24 MB, after which glibc would put them
 # into its heap.
 GAPS = """
-from app.memory import map_large_blocks, resident_mb
+from app.system.memory import map_large_blocks, resident_mb
 {set_up}
 bytearray(24_000_000)
 blocks = [bytearray(8_000_000) for _ in range(20)]
@@ -27,7 +27,7 @@ print(full - resident_mb())
 
 # Blocks of 100 kB in the heap, of which every tenth stays.
 SMALL_GAPS = """
-from app.memory import give_back_free_pages, resident_mb
+from app.system.memory import give_back_free_pages, resident_mb
 blocks = [bytearray(100_000) for _ in range(1000)]
 full = resident_mb()
 blocks = blocks[::10]
@@ -40,7 +40,7 @@ WIDTHS = """
 import sys
 from pathlib import Path
 import numpy as np
-from app.memory import resident_mb
+from app.system.memory import resident_mb
 from app.ocr.charset import classes_of
 from app.ocr.model_folder import load_recognition
 from app.ocr.recognize import USUAL_WIDTH, Recognizer
@@ -90,7 +90,7 @@ def test_large_blocks_go_back_although_others_stay() -> None:
 
 
 def test_without_it_they_would_not() -> None:
-    """If this fails, the C library does it by itself, and app.memory has one task less."""
+    """If this fails, the C library does it by itself, and app.system.memory has one task less."""
     assert given_back_mb("") < 20
 
 

@@ -14,7 +14,7 @@ COUNT = """
 import os, sys, time
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.multiprocess import MultiProcessCollector
-from app import metric_file
+from app.telemetry import metric_file
 from tests.disks import SmallDisk
 from pathlib import Path
 

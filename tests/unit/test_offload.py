@@ -11,10 +11,10 @@ from contextlib import ExitStack
 import gevent
 import pytest
 
+from app.engine.read_pool import FIRST_GUESS_S, NativeThreads
 from app.errors import Busy, PictureUnsupported, ServiceError
-from app.model import Page, PictureInfo, Reading, ReadOptions
-from app.offload import FIRST_GUESS_S, NativeThreads
-from app.wiring import SystemClock
+from app.model.reading import Page, PictureInfo, Reading, ReadOptions
+from app.wiring.services import SystemClock
 
 CLOCK = SystemClock()
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import PictureUrlNotAllowed
-from app.picture.url import MAX_URL_BYTES, UrlPolicy, canonical_host
+from app.fetch.url import MAX_URL_BYTES, UrlPolicy, canonical_host
 
 POLICY = UrlPolicy(allow_ports={80, 443}, allow_hosts=())
 

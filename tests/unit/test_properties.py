@@ -15,14 +15,15 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from app.authenticate import UNSIGNED_FIELDS, SignaturePolicy, authenticate, sign, string_to_sign
+from app.decode.header import check_bmp, check_gif, check_jpeg, check_png, webp_size
+from app.decode.pictures import DecodeLimits, decode
+from app.decode.tiff_header import check_tiff
 from app.errors import PictureTooLarge, PictureUnsupported, RequestMalformed, ServiceError, SignWrong
-from app.model import Account, OcrRequest
-from app.picture.decode import DecodeLimits, decode
-from app.picture.header import check_bmp, check_gif, check_jpeg, check_png, webp_size
-from app.picture.tiff_header import check_tiff
-from app.picture.url import UrlPolicy
+from app.fetch.url import UrlPolicy
+from app.model.account import Account
+from app.model.claim import OcrRequest
 from app.web.body import decode_base64
-from app.web.codec import scan_json
+from app.web.dialects.own import scan_json
 from app.web.multipart import check_parts
 from tests.fakes import FakeAccounts
 from tests.hostile.crafted import chunk, png

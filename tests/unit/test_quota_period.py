@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.model import Period
-from app.state.quota import period_end, period_left_s, period_start
+from app.model.account import Period
+from app.state.sql.quota import period_end, period_left_s, period_start
 
 
 def ms(text: str) -> int:

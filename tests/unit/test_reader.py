@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.decode.pictures import decode
+from app.engine.reader import DETAIL, Reader
 from app.errors import OcrFailed
-from app.model import Line, Page, ReadOptions
-from app.picture.decode import decode
-from app.service import DETAIL, Reader
-from app.wiring import SystemClock
+from app.model.reading import Line, Page, ReadOptions
+from app.wiring.services import SystemClock
 from tests.unit.test_decode import LIMITS
 
 if TYPE_CHECKING:

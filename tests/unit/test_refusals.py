@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.errors import RateLimited
-from app.refusals import BLOCKED_S, BUSY_IN_ONE, CALLERS, HELD_S, RefusalLimit
+from app.limits.refusals import BLOCKED_S, BUSY_IN_ONE, CALLERS, HELD_S, RefusalLimit
 from tests.fakes import FakeClock
 
 AT_ONCE, PER_SECOND = 100, 20

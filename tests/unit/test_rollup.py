@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from app.model import RECOGNISED
-from app.state.rollup import Counts, bucket, middle
+from app.model.usage import RECOGNISED
+from app.state.sql.rollup import Counts, bucket, middle
 
 LONGEST_MS = 2**31 - 1
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from app.state.secrets import KeyFileError, SecretBox, SecretUnreadable, new_secret
+from app.state.sql.secrets import KeyFileError, SecretBox, SecretUnreadable, new_secret
 
 
 @pytest.fixture

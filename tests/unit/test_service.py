@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.authenticate import SignaturePolicy, sign, sign_legacy
-from app.caller import CallerCheck
+from app.engine.read_pool import Inline
 from app.errors import (
     Busy,
     DependencyUnavailable,
@@ -19,21 +19,14 @@ from app.errors import (
     SignWrong,
     TimestampExpired,
 )
-from app.model import (
-    Account,
-    CachedAccount,
-    Line,
-    OcrRequest,
-    Page,
-    PictureInfo,
-    Reading,
-    ReadOptions,
-    UsageRecord,
-)
-from app.offload import Inline
+from app.limits.refusals import RefusalLimit
+from app.model.account import Account, CachedAccount
+from app.model.claim import OcrRequest
+from app.model.reading import Line, Page, PictureInfo, Reading, ReadOptions
+from app.model.usage import UsageRecord
 from app.ports import Offload
-from app.refusals import RefusalLimit
-from app.service import OcrService
+from app.service.caller import CallerCheck
+from app.service.recognise import OcrService
 from tests.contract.state import sql_store
 from tests.fakes import FakeAccounts, FakeAdmission, FakeClock, FakeFailures, FakeUsageLog
 

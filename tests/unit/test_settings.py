@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import pytest
 from pydantic import ValidationError
 
-from app.exposition import EXITS
-from app.wiring import WORKER_CONNECTIONS
+from app.telemetry.metrics_server import EXITS
+from app.wiring.services import WORKER_CONNECTIONS
 from config.settings import ROOT, Settings, described, unknown_variables
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import pytest
 
 from app.errors import Busy
-from app.shares import UserShares, share_of
+from app.limits.shares import UserShares, share_of
 from tests.fakes import FakeClock
 
 

@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from app.engine.quarantine import REFUSED_FOR_S, Suspects
 from app.errors import OcrFailed
-from app.suspects import REFUSED_FOR_S, Suspects
 from config.settings import ROOT
 
 ONE, OTHER = "1" * 64, "2" * 64
 READER = f"""
 import sys, time
 from pathlib import Path
-from app.suspects import Suspects
+from app.engine.quarantine import Suspects
 
 suspects = Suspects(Path(sys.argv[1]))
 suspects.start()

@@ -13,7 +13,7 @@ from flask import Flask
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.wiring import Services
+from app.wiring.services import Services
 from config.settings import Settings
 from tests.signing import Caller
 

@@ -19,7 +19,7 @@ from click.testing import Result
 from PIL import Image
 
 from app import create_app
-from app.state.records import store as store_rows
+from app.state.sql.records import store as store_rows
 from config.settings import ROOT, Settings
 from tests.picture_host import PictureHost, http
 from tests.servers import RedisServer, which

@@ -15,7 +15,7 @@ import redis
 from flask import Flask
 
 from app import create_app
-from app.wiring_state import build_mover
+from app.wiring.state import build_mover
 from config.settings import Settings
 from tests.servers import RedisServer
 

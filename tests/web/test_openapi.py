@@ -19,8 +19,8 @@ from schemathesis.hooks import unregister
 
 from app.authenticate import as_signed, sign, string_to_sign
 from app.errors import ServiceError
-from app.model import RECOGNISED
-from app.web.codec import RequestBody
+from app.model.usage import RECOGNISED
+from app.web.dialects.own import RequestBody
 from app.web.docs import FIELDS, SECRET, example
 from app.web.pages import load_words
 from config.settings import ROOT, load_tips

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app import errors
-from app.model import RECOGNISED
+from app.model.usage import RECOGNISED
 from config.settings import load_tips
 from tests.web.conftest import Service
 

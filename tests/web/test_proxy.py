@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from werkzeug.test import TestResponse
 
-from app.observe import log
+from app.telemetry.logs import log
 from tests.web.conftest import Service
 
 GIVEN_ID = "0123456789abcdef0123456789abcdef"

@@ -1,0 +1,119 @@
+"""One connection to a picture host: how long and how much may still be read from it, whoever reads."""
+
+from __future__ import annotations
+
+import io
+import socket
+import time
+from http.client import HTTPException, HTTPResponse
+from typing import Any, Protocol
+
+from app.errors import PictureTooLarge, PictureUnreachable, PictureUrlNotAllowed
+from app.fetch.dial import Dialler, seconds_left
+from app.fetch.framing import Chunks, HeadLines, is_chunked
+from app.fetch.url import Target
+
+MAX_HEAD_BYTES = 64 * 1024
+# gevent switches only where a read waits. A host whose bytes are always there would stop the loop while
+# its chunks of one byte, or its empty gzip members, are parsed.
+MAX_STRETCH_S = 0.01
+PAUSE_S = 0.001  # gevent's sleep(0) looks at no socket
+
+
+class Closeable(Protocol):
+    def close(self) -> None: ...
+
+
+class Hop:
+    """One connection: where it may go, how long it and how many bytes it may still take, how far it came."""
+
+    def __init__(
+        self, dialler: Dialler, target: Target, deadline: float, read_timeout_s: float, max_picture_bytes: int
+    ) -> None:
+        self.stage = "connect"
+        self.opened: list[Closeable] = []
+        self._dialler = dialler
+        self._target = target
+        self._deadline = deadline
+        self._read_timeout_s = read_timeout_s
+        self._bytes_left = MAX_HEAD_BYTES
+        # Room for chunk sizes and gzip's own bytes; `_body` counts the picture itself.
+        self._body_bytes = 2 * max_picture_bytes
+
+    def dial(self, host: str, port: int) -> socket.socket:
+        if (host, port) != (self._target.host, self._target.port):
+            raise PictureUrlNotAllowed(f"judged {self._target.host}, but asked to dial {host!r:.100}")
+        sock = self._dialler.dial(host, port, self._deadline)
+        sock.settimeout(self.patience())
+        self.stage = "tls"
+        return sock
+
+    def patience(self) -> float:
+        """Seconds that the next read may take."""
+        return min(self._read_timeout_s, seconds_left(self._dialler.clock, self._deadline))
+
+    def head_read(self) -> None:
+        self.stage = "body"
+        self._bytes_left = self._body_bytes
+
+    def spend(self, count: int) -> None:
+        """Bounds what is read but is no picture: endless headers, interim answers, empty gzip members."""
+        self._bytes_left -= count
+        if self._bytes_left < 0 and self.stage == "body":
+            raise PictureTooLarge("over twice the limit on the wire")
+        if self._bytes_left < 0:
+            raise PictureUnreachable(f"head over {MAX_HEAD_BYTES} bytes", stage="http")
+
+
+class _BoundedReads(io.RawIOBase):
+    """The receiving end of a connection. Every byte of an answer passes here, whoever asks for it, so a host
+    that sends one byte a second is cut off in the middle of a header or a chunk as well."""
+
+    def __init__(self, hop: Hop, sock: socket.socket, raw: io.RawIOBase) -> None:
+        self._hop = hop
+        self._sock = sock
+        self._raw = raw
+        self._parsing_s = 0.0
+        self._returned = time.monotonic()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._give_way()
+        self._sock.settimeout(self._hop.patience())
+        count = self._raw.readinto(buffer)
+        self._hop.spend(count or 0)
+        self._returned = time.monotonic()
+        return count
+
+    def _give_way(self) -> None:
+        """Let the loop run once the bytes read since it last ran have taken long to parse."""
+        self._parsing_s += time.monotonic() - self._returned
+        if self._parsing_s > MAX_STRETCH_S:
+            time.sleep(PAUSE_S)
+            self._parsing_s = 0.0
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class BoundedResponse(HTTPResponse):
+    def __init__(self, hop: Hop, sock: socket.socket, **options: Any) -> None:
+        super().__init__(sock, **options)
+        self._hop = hop
+        self.fp = HeadLines(_BoundedReads(hop, sock, self.fp.detach()))
+        hop.opened.append(self)
+
+    def begin(self) -> None:
+        super().begin()
+        if self.headers.defects:
+            # urllib3 would log a warning with the whole URL, and a query string can be a secret.
+            raise HTTPException("malformed header")
+        self._hop.head_read()
+        if is_chunked(self.headers, self.version):
+            # From here on, http.client and urllib3 see a body without chunks that ends with the connection.
+            self.fp = io.BufferedReader(Chunks(self.fp))
+            self.chunked, self.will_close = False, True
+            del self.headers["Transfer-Encoding"]

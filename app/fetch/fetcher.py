@@ -1,0 +1,246 @@
+"""A stranger's URL -> bytes: guarded at the dial, bounded in time and size, one hop at a time.
+
+requests' adapter is used without a Session, which would follow redirects and read their bodies, keep
+cookies, and believe netrc and the proxies of the environment.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import requests
+from gevent import Timeout
+from gevent.monkey import is_module_patched
+from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, ReadTimeoutError
+
+from app.errors import PictureTooLarge, PictureUnreachable, ServiceError
+from app.fetch.address import Network, is_open, parse_address
+from app.fetch.connection import BoundedResponse, Hop
+from app.fetch.dial import Dialler, Resolver, seconds_left
+from app.fetch.url import Target, UrlPolicy
+from app.limits.shares import UserShares
+from app.ports import Clock
+
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+ENCODINGS = frozenset({"", "identity", "gzip", "x-gzip"})
+HEADERS = {
+    "User-Agent": "ocr-picture-fetcher",
+    "Accept": "image/*, */*;q=0.1",
+    "Accept-Encoding": "identity",
+    "Connection": "close",
+}
+READ_BYTES = 64 * 1024
+
+_TIMEOUTS = (requests.Timeout, ReadTimeoutError, TimeoutError)
+# ValueError: http.client and urllib3 let some of those of a hostile answer out (a chunk of -5 bytes).
+_FAILURES = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
+
+
+class GuardedFetcher:
+    """Implements `app.ports.Fetcher`. Safe for greenlets and threads; keeps nothing between two calls.
+
+    Total time holds in each read of the socket; under gevent a timer also covers look-ups, which plain
+    threads cannot interrupt. ca_bundle: trusted instead of certifi's. resolver: like socket.getaddrinfo.
+    """
+
+    def __init__(
+        self,
+        *,
+        timeout_s: float,
+        connect_timeout_s: float,
+        read_timeout_s: float,
+        max_redirects: int,
+        max_picture_bytes: int,
+        slots: int,
+        user_share: float,
+        allow_ports: Iterable[int],
+        allow_hosts: Iterable[str],
+        allow_networks: Iterable[Network],
+        clock: Clock,
+        ca_bundle: Path | None = None,
+        resolver: Resolver = socket.getaddrinfo,
+    ) -> None:
+        self._timeout_s = timeout_s
+        self._read_timeout_s = read_timeout_s
+        self._max_redirects = max_redirects
+        self._max_picture_bytes = max_picture_bytes
+        self._allow_ports = frozenset(allow_ports)
+        self._policy = UrlPolicy(allow_ports=self._allow_ports, allow_hosts=allow_hosts)
+        self._dialler = Dialler(frozenset(allow_networks), connect_timeout_s, clock, resolver)
+        self._slots = UserShares(slots, user_share, clock, what="download slot")
+        self._clock = clock
+        self._tls = ssl.create_default_context(cafile=str(ca_bundle or DEFAULT_CA_BUNDLE_PATH))
+        self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+
+    def fetch(self, url: str, *, username: str, deadline: float) -> bytes:
+        target = self._policy.check(url)
+        deadline = min(deadline, self._clock.monotonic() + self._timeout_s)
+        with self._slots.hold(username, deadline):
+            left = seconds_left(self._clock, deadline)
+            # A BaseException, so that no handler in urllib3 takes it for one of its own time-outs.
+            timer = Timeout(left if is_module_patched("socket") else None)
+            try:
+                with timer:
+                    return self._follow(target, deadline)
+            except Timeout as expired:
+                if expired is not timer:
+                    raise
+                raise PictureUnreachable(f"{target.host}: over {left:.1f} s", stage="timeout") from None
+
+    def check_refuses(self, bind: str) -> None:
+        """Raise RuntimeError if a picture URL could reach the service's own listener.
+
+        bind: the listener, as gunicorn takes it. The dial guard is asked apart from the port policy: a
+        listener that only its port hides is one setting away from being reached. Where the operator has
+        opened its network by name, the port is what must keep it out.
+        """
+        host, _, port_text = bind.rpartition(":")
+        if bind.startswith("unix:") or not port_text.isdigit():
+            return
+        port, host = int(port_text), host.strip("[]")
+        address = parse_address(host)
+        everywhere = not host or (address is not None and address.is_unspecified)
+        for own in ("127.0.0.1", "::1", "localhost", socket.gethostname()) if everywhere else (host,):
+            if self._reaches(own, port):
+                raise RuntimeError(
+                    f"picture URLs could reach this service at {own} port {port}:"
+                    " narrow OCR_FETCH__ALLOW_NETWORKS or OCR_FETCH__ALLOW_PORTS"
+                )
+
+    def _reaches(self, own: str, port: int) -> bool:
+        try:
+            addresses = self._dialler.judged(own, port)
+        except ServiceError:
+            return False
+        opened = all(is_open(address, self._dialler.allow_networks) for address in addresses)
+        return not opened or port in self._allow_ports
+
+    def _follow(self, target: Target, deadline: float) -> bytes:
+        for _ in range(self._max_redirects + 1):
+            with self._answer(target, deadline) as response:
+                if response.status_code not in REDIRECTS:
+                    return self._body(response)
+                location = response.headers.get("location", "")
+            target = self._next(target, location)
+        raise PictureUnreachable(f"more than {self._max_redirects} redirects", stage="redirect")
+
+    def _next(self, target: Target, location: str) -> Target:
+        """Where a redirect leads, judged like a URL of a request. Raises PictureUrlNotAllowed."""
+        try:
+            url = urljoin(target.url, location.encode("latin-1").decode("utf-8")) if location else ""
+        except ValueError:
+            url = ""
+        if not url:
+            raise PictureUnreachable(f"{target.host}: no usable Location", stage="redirect")
+        following = self._policy.check(url)
+        if (target.scheme, following.scheme) == ("https", "http"):
+            raise PictureUnreachable(f"{target.host}: from https to http", stage="redirect")
+        return following
+
+    @contextmanager
+    def _answer(self, target: Target, deadline: float) -> Iterator[requests.Response]:
+        """The head of an answer, its body not yet read. Whatever goes wrong inside is told by its stage."""
+        hop = Hop(self._dialler, target, deadline, self._read_timeout_s, self._max_picture_bytes)
+        adapter = _OneHop(hop, self._tls)
+        try:
+            request = requests.Request("GET", target.url, headers=HEADERS).prepare()
+            timeout = (self._dialler.connect_timeout_s, self._read_timeout_s)
+            response = adapter.send(request, stream=True, timeout=timeout, proxies={})
+            yield response
+        except _TIMEOUTS as error:
+            raise PictureUnreachable(f"{target.host}: {_reason(error)}", stage="timeout") from None
+        except _FAILURES as error:
+            raise PictureUnreachable(f"{target.host}: {_reason(error)}", stage=hop.stage) from None
+        finally:
+            adapter.close()
+
+    def _body(self, response: requests.Response) -> bytes:
+        """The body of a 200, decoded. Counted after decoding: a gzip of 10 kB can hold 10 MB."""
+        if response.status_code != 200:
+            raise PictureUnreachable(f"status {response.status_code}", stage="http")
+        encoding = response.headers.get("content-encoding", "").lower()
+        if encoding not in ENCODINGS:
+            raise PictureUnreachable(f"content encoding {encoding!r:.60}", stage="body")
+        if (response.raw.length_remaining or 0) > self._max_picture_bytes:
+            raise PictureTooLarge(f"{response.raw.length_remaining} bytes announced")
+        body = bytearray()  # no list of parts: a host may send millions of one byte
+        for part in response.raw.stream(READ_BYTES, decode_content=True):
+            body += part
+            if len(body) > self._max_picture_bytes:
+                raise PictureTooLarge(f"over {self._max_picture_bytes} bytes")
+        if not body:
+            raise PictureUnreachable("empty body", stage="body")
+        return bytes(body)
+
+
+class _GuardedHttp(HTTPConnection):
+    def __init__(self, *args: Any, hop: Hop, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._hop = hop
+        hop.opened.append(self)
+
+    def _new_conn(self) -> socket.socket:
+        # urllib3 takes host and port for SNI, certificate and Host header, untouched by what is dialled.
+        return self._hop.dial(self._dns_host, self.port)
+
+    def connect(self) -> None:
+        super().connect()
+        self._hop.stage = "http"
+
+    def response_class(self, sock: socket.socket, **options: Any) -> HTTPResponse:  # type: ignore[override]
+        return BoundedResponse(self._hop, sock, **options)
+
+
+class _GuardedHttps(_GuardedHttp, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _GuardedHttp
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _GuardedHttps
+
+
+class _OneHop(HTTPAdapter):
+    """An adapter for one hop: its connection goes through the hop's guard and is closed with it."""
+
+    def __init__(self, hop: Hop, tls: ssl.SSLContext) -> None:
+        self._hop = hop
+        self._tls = tls
+        super().__init__(pool_connections=1, pool_maxsize=1)
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, ssl_context=self._tls, **options)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+    def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
+        pool: Any = super().get_connection_with_tls_context(*args, **options)
+        pool.conn_kw["hop"] = self._hop
+        return pool
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """Nothing: the shared context verifies. requests would load a bundle into it for each hop."""
+
+    def close(self) -> None:
+        for opened in reversed(self._hop.opened):
+            opened.close()
+        super().close()
+
+
+def _reason(error: BaseException) -> str:
+    """For the log. urllib3's MaxRetryError tells the whole URL, whose query string may be a secret."""
+    inner = getattr(error.args[0] if error.args else None, "reason", None)
+    return f"{inner if isinstance(inner, BaseException) else error!r:.300}"

@@ -1,0 +1,120 @@
+"""What is read of a picture, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from app.model.account import Quota
+
+if TYPE_CHECKING:
+    from app.ports import Image
+
+CharsetName = Literal["full", "latin", "digits", "chinese+latin"]
+"""The sets of characters that a caller may restrict recognition to."""
+
+Point = tuple[int, int]
+Quad = tuple[Point, Point, Point, Point]
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What a caller may choose for one picture.
+
+    min_score: lines recognised with a lower mean character probability (0-1) are left out.
+    side_limit: longest side in pixels that detection works on; None takes the service's default, and more
+    where the text is small.
+    charset: what characters may be found; None takes the service's default.
+    orient: the page may lie on its side or upside down; worth its time only where that is to be expected.
+    """
+
+    boxes: bool = True
+    min_score: float = 0.5
+    side_limit: int | None = None
+    charset: CharsetName | None = None
+    orient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One recognised line: its text, mean character probability (0-1) and quadrilateral.
+
+    box: pixels of the upright picture, clockwise from the corner where the text begins.
+    """
+
+    text: str
+    score: float
+    box: Quad
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The lines of one picture in reading order, and the name of the model that read them.
+
+    detection_ms, recognition_ms: how long each took; None where the engine does not part them. They are no
+    part of what was read: pages compare without them.
+    """
+
+    lines: tuple[Line, ...]
+    model: str
+    detection_ms: int | None = field(default=None, compare=False)
+    recognition_ms: int | None = field(default=None, compare=False)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.text for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureInfo:
+    """What was read: upright size in pixels, container format, lower-case hex digest of the bytes."""
+
+    width: int
+    height: int
+    format: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a read returns from the engine's thread: the page, the picture, and how long each took (ms)."""
+
+    page: Page
+    picture: PictureInfo
+    decode_ms: int
+    ocr_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Elapsed:
+    """Milliseconds spent waiting for an engine, fetching, decoding, reading, and in all."""
+
+    queue: int = 0
+    fetch: int = 0
+    decode: int = 0
+    ocr: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class OcrAnswer:
+    """A success in the terms of the contract."""
+
+    request_id: str
+    reading: Reading
+    elapsed: Elapsed
+    quota: Quota
+    boxes: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """image: uint8 [rows, columns, 3], BGR, upright; whole, or a half, a quarter or an eighth of each side.
+
+    width, height: of the whole picture, upright. format: the container, such as JPEG.
+    """
+
+    image: Image
+    width: int
+    height: int
+    format: str

@@ -1,0 +1,115 @@
+"""The steps of an admission, each in the one transaction that SqlStore.admit begins.
+
+Their statements are made once: to make one takes SQLAlchemy longer than SQLite takes to run it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.errors import NonceReplayed, QuotaExhausted, UserDisabled
+from app.model.account import Account
+from app.model.claim import OcrRequest
+from app.state.sql.quota import period_left_s
+from app.state.sql.tables import nonces, usage_records, users
+
+ANSWER_LOST_MS = 10_000
+"""A worker may die between the record of a recognised picture and its answer: Nginx asks again at once."""
+
+_USER = select(users).where(users.c.id == bindparam("user_id")).with_for_update()
+_SPEND = update(users).where(users.c.id == bindparam("this"))
+_NONCE = nonces.c.user_id == bindparam("user_id"), nonces.c.nonce == bindparam("nonce")
+_SPENT = select(nonces).where(*_NONCE)
+_KEEP = insert(nonces)
+_FORGET = delete(nonces).where(*_NONCE)
+_FORGET_MANY = delete(nonces).where(
+    nonces.c.user_id == bindparam("user_id"), nonces.c.nonce.in_(bindparam("names", expanding=True))
+)
+_EXPIRED = (
+    select(nonces.c.user_id, nonces.c.nonce)
+    .where(nonces.c.expires_at <= bindparam("now"))
+    .limit(bindparam("at_most"))
+)
+_EXPIRED_OF_ONE = _EXPIRED.where(nonces.c.user_id == bindparam("user_id"))
+_ANSWER_LOST = and_(usage_records.c.charged, usage_records.c.finished_at > bindparam("lost_since"))
+_UNANSWERED = select(usage_records.c.user_id).where(
+    usage_records.c.request_id == bindparam("request_id"),
+    or_(usage_records.c.status_code.is_(None), _ANSWER_LOST),
+)
+_BEGIN = insert(usage_records)
+
+
+def locked_user(connection: Connection, account: Account) -> Row[Any]:
+    user = connection.execute(_USER, {"user_id": account.user_id}).one_or_none()
+    if user is None or not user.enabled:
+        raise UserDisabled(account.username)
+    return user
+
+
+def lock_user(connection: Connection, user_id: int) -> None:
+    """For those who are about to lock its records: all writers lock the user first, so that no two of them
+    wait for each other on MySQL. There may be no such user any more.
+    """
+    connection.execute(_USER, {"user_id": user_id})
+
+
+def spend(connection: Connection, user: Row[Any], **spent: int) -> None:
+    """spent: new values of columns of `users`."""
+    connection.execute(_SPEND, {"this": user.id, **spent})
+
+
+def spend_nonce(connection: Connection, user_id: int, request: OcrRequest, now: int, until: int) -> bool:
+    """False if this very request has spent it and may not have been answered: it is our own retry."""
+    this = {"user_id": user_id, "nonce": request.nonce}
+    spent = connection.execute(_SPENT, this).one_or_none()
+    if spent is not None:
+        if spent.expires_at > now:
+            if spent.request_id == request.request_id and _unanswered(connection, request.request_id, now):
+                return False
+            raise NonceReplayed(f"spent by request {spent.request_id}")
+        connection.execute(_FORGET, this)
+    connection.execute(_KEEP, {**this, "request_id": request.request_id, "expires_at": until})
+    return True
+
+
+def _unanswered(connection: Connection, request_id: str, now: int) -> bool:
+    """It runs, or was recognised and charged a moment ago, so that its answer may have been lost."""
+    this = {"request_id": request_id, "lost_since": now - ANSWER_LOST_MS}
+    return connection.execute(_UNANSWERED, this).first() is not None
+
+
+def require_quota(user: Row[Any], used: int, now: int) -> None:
+    """used: with the request that asks. Raises QuotaExhausted, with the seconds until more is granted."""
+    if user.quota_limit is not None and used > user.quota_limit:
+        raise QuotaExhausted("nothing left", retry_after=period_left_s(user.quota_period, now))
+
+
+def begin_record(connection: Connection, user_id: int, request: OcrRequest, now: int) -> None:
+    """Raises NonceReplayed where there is one of this id: it is that of another nonce."""
+    record = {
+        "request_id": request.request_id,
+        "user_id": user_id,
+        "username": request.username,
+        "started_at": now,
+        "charged": True,
+    }
+    try:
+        connection.execute(_BEGIN, record)
+    except IntegrityError as error:
+        raise NonceReplayed(f"there is a record of request {request.request_id}") from error
+
+
+def purge_nonces(connection: Connection, now: int, at_most: int, user_id: int | None = None) -> int:
+    """Of one user or of all. Read, then delete by key, so that MySQL locks no other rows. Returns how many
+    there were.
+    """
+    query = _EXPIRED if user_id is None else _EXPIRED_OF_ONE
+    expired: dict[int, list[str]] = {}
+    for owner, nonce in connection.execute(query, {"now": now, "at_most": at_most, "user_id": user_id}):
+        expired.setdefault(owner, []).append(nonce)
+    for owner, names in expired.items():
+        connection.execute(_FORGET_MANY, {"user_id": owner, "names": names})
+    return sum(map(len, expired.values()))

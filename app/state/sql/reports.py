@@ -1,0 +1,162 @@
+"""What was used, per day: from the rollup where a day is built, and from its records where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from datetime import date, timedelta
+
+from sqlalchemy import ColumnElement, Connection, and_, case, func, select
+
+from app.model.usage import RECOGNISED, UsageFigures, UsageReport, UserQuota, UserUsage
+from app.ports import Clock
+from app.state.sql.database import Database
+from app.state.sql.quota import DAY_MS
+from app.state.sql.rollup import Counts
+from app.state.sql.tables import EVERYBODY, usage_days, usage_records, users
+from app.state.sql.usage_days import begun_by, build_missing, build_some, built_days, settled, sums_by
+from app.state.sql.users import UserDirectory, quota_of
+
+BUILT_AT_ONCE = 7
+"""Days that one report builds at most, where its caller waits: more are left to the next ones."""
+
+SUMMED_AT_ONCE = 250
+"""Users whose days one statement sums up, each by a range of the index. MariaDB makes a table of a list of a
+thousand, and reads all days of all users.
+"""
+
+_EPOCH = date(1970, 1, 1)
+_began = usage_records.c.started_at
+
+
+class UsageReports:
+    """What reports ask of one database. Every method raises DependencyUnavailable."""
+
+    def __init__(self, database: Database, directory: UserDirectory, clock: Clock) -> None:
+        self._database = database
+        self._directory = directory
+        self._clock = clock
+
+    def report(self, user_id: int | None, first: date, last: date) -> UsageReport:
+        """Of one user or of everybody (None); first, last: days of UTC, both included."""
+        now_ms = int(self._clock.now() * 1000)
+        return report(
+            self._database,
+            first=first,
+            last=last,
+            now_ms=now_ms,
+            user_id=user_id,
+            build_at_most=BUILT_AT_ONCE,
+        )
+
+    def usage_of_all(self, first: date, last: date) -> tuple[UserUsage, ...]:
+        """Of every user, who has read most first; days as in report."""
+        used = by_user(self._database, first=first, last=last)
+        everybody = [
+            UserUsage(user.username, user.enabled, quota_of(user), *used.get(user.username, (0, 0, 0)))
+            for user in self._directory.list()
+        ]
+        return tuple(sorted(everybody, key=lambda user: (-user.pictures, -user.requests, user.username)))
+
+    def quota(self, username: str) -> UserQuota:
+        """Raises UnknownUser."""
+        return self._directory.quota(username)
+
+    def is_admin(self, username: str) -> bool:
+        return self._directory.is_admin(username)
+
+
+def report(
+    database: Database,
+    *,
+    first: date,
+    last: date,
+    now_ms: int,
+    user_id: int | None = None,
+    build_at_most: int | None = None,
+) -> UsageReport:
+    """first, last: days of UTC, both included; a request belongs to the day in which it was begun.
+
+    user_id: None is everybody. build_at_most: days that are built on this occasion, as far as they can be;
+    None is all that lack. A day that is not built is counted by its records.
+    Raises DependencyUnavailable.
+    """
+    since, until = _number(first), _number(last) + 1
+    buildable = min(until, settled(now_ms))
+    if build_at_most is None:
+        build_missing(database, since, buildable)
+    else:
+        build_some(database, since, buildable, at_most=build_at_most)
+    whose = () if user_id is None else (begun_by(user_id),)
+    with database.read() as connection:
+        built = built_days(connection, since, until)
+        days = _rolled_up(connection, user_id or EVERYBODY, built)
+        for within in _unbuilt(since, until, built):
+            days |= sums_by(connection, _began // DAY_MS, within, *whose)
+    total = Counts()
+    for counts in days.values():
+        total.add(counts)
+    return UsageReport(first, last, total.figures(None), tuple(_figures(days)))
+
+
+def by_user(database: Database, *, first: date, last: date) -> dict[str, tuple[int, int, int]]:
+    """Of each user with any: requests that have ended, pictures recognised, characters; days as in report."""
+    since, until = _number(first), _number(last) + 1
+    sums = usage_days.c.requests, usage_days.c.pictures, usage_days.c.characters
+    code, characters = usage_records.c.status_code, usage_records.c.character_count
+    records = select(
+        usage_records.c.user_id,
+        func.count(),
+        func.sum(case((code == RECOGNISED, 1), else_=0)),
+        func.coalesce(func.sum(characters), 0),
+    ).group_by(usage_records.c.user_id)
+    rolled_up = select(usage_days.c.user_id, *map(func.sum, sums)).group_by(usage_days.c.user_id)
+    found: dict[int, tuple[int, int, int]] = {}
+    with database.read() as connection:
+        built = built_days(connection, since, until)
+        names = {user.id: user.username for user in connection.execute(select(users.c.id, users.c.username))}
+        ids = sorted(names)
+        queries = [records.where(within, code.is_not(None)) for within in _unbuilt(since, until, built)]
+        for at in range(0, len(ids) if built else 0, SUMMED_AT_ONCE):
+            theirs = usage_days.c.user_id.in_(ids[at : at + SUMMED_AT_ONCE])
+            queries.append(rolled_up.where(theirs, *_in_days(built)))
+        for query in queries:
+            for user_id, *more in connection.execute(query):
+                requests, pictures, read = found.get(user_id, (0, 0, 0))
+                found[user_id] = requests + int(more[0]), pictures + int(more[1]), read + int(more[2])
+    return {name: found[user_id] for user_id, name in names.items() if user_id in found}
+
+
+def _rolled_up(connection: Connection, user_id: int, built: Collection[int]) -> dict[int, Counts]:
+    if not built:
+        return {}
+    query = select(usage_days.c.day, usage_days.c.by_code, usage_days.c.characters, usage_days.c.times)
+    rows = connection.execute(query.where(usage_days.c.user_id == user_id, *_in_days(built)))
+    return {day: Counts.from_columns(*sums) for day, *sums in rows}
+
+
+def _in_days(built: Collection[int]) -> Iterator[ColumnElement[bool]]:
+    """One range of an index. A day between that was built a moment ago is still counted by its records."""
+    first, last = min(built), max(built)
+    yield usage_days.c.day.between(first, last)
+    if others := set(range(first, last)) - set(built):
+        yield usage_days.c.day.not_in(others)
+
+
+def _unbuilt(since: int, until: int, built: Collection[int]) -> Iterator[ColumnElement[bool]]:
+    """Records begun in the other days: one condition for each run of them."""
+    begin = since
+    for day in (*sorted(built), until):
+        if begin < day:
+            yield and_(_began >= begin * DAY_MS, _began < day * DAY_MS)
+        begin = day + 1
+
+
+def _figures(days: dict[int, Counts]) -> Iterator[UsageFigures]:
+    for number in sorted(days):
+        figures = days[number].figures(_EPOCH + timedelta(days=number))
+        if figures.requests:
+            yield figures
+
+
+def _number(day: date) -> int:
+    return (day - _EPOCH).days

@@ -1,0 +1,92 @@
+"""What a worker counts. app/telemetry/metrics_server.py shows the sums over all workers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from app.model.reading import OcrAnswer
+from app.telemetry.metric_file import use_metric_files
+
+BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Metrics:
+    """What a worker counts. app/telemetry/metrics_server.py shows the sums over all workers."""
+
+    def __init__(self) -> None:
+        use_metric_files()
+        registry = CollectorRegistry()
+        self._requests = Counter(
+            "ocr_requests", "Answers of POST /ocr by status_code.", ["status_code"], registry=registry
+        )
+        self._failed_stages = Counter(
+            "ocr_failed_stages",
+            "Pictures that could not be fetched or decoded, by status_code and stage.",
+            ["status_code", "stage"],
+            registry=registry,
+        )
+        self._signed = Counter(
+            "ocr_signed_requests",
+            "Those of them whose signature was found good, so that no stranger can raise an alert.",
+            ["status_code"],
+            registry=registry,
+        )
+        self._faults = Counter(
+            "ocr_store_faults", "Calls to a store that failed.", ["store"], registry=registry
+        )
+        self._stages = Histogram(
+            "ocr_stage_seconds",
+            "Time a recognised picture spent in each stage.",
+            ["stage"],
+            buckets=BUCKETS,
+            registry=registry,
+        )
+        self._pictures = Counter(
+            "ocr_pictures", "Pictures that were recognised, by format.", ["format"], registry=registry
+        )
+        self._lines = Counter("ocr_lines", "Lines of text found in them.", registry=registry)
+        self._queue = Gauge(
+            "ocr_queue_length",
+            "Requests that wait for an engine, have their picture fetched, or are being read.",
+            multiprocess_mode="livesum",
+            registry=registry,
+        )
+
+        self._loop_delay = Histogram(
+            "ocr_loop_delay_seconds",
+            "How late a worker's loop was for a task that was due.",
+            buckets=DELAY_BUCKETS,
+            registry=registry,
+        )
+
+    def loop_delayed(self, seconds: float) -> None:
+        self._loop_delay.observe(seconds)
+
+    def queued(self, length: int) -> None:
+        """How many requests this worker has admitted and not yet done with."""
+        self._queue.set(length)
+
+    def store_failed(self, store: str) -> None:
+        self._faults.labels(store).inc()
+
+    def answered(
+        self, status_code: int | None, answer: OcrAnswer | None, *, stage: str | None, signed: bool
+    ) -> None:
+        self._requests.labels(str(status_code)).inc()
+        if stage is not None:
+            self._failed_stages.labels(str(status_code), stage).inc()
+        if signed:
+            self._signed.labels(str(status_code)).inc()
+        if answer is None:
+            return
+        page, picture = answer.reading.page, answer.reading.picture
+        parts = {"detection": page.detection_ms, "recognition": page.recognition_ms}
+        for stage, spent_ms in (asdict(answer.elapsed) | parts).items():
+            if spent_ms is not None:
+                self._stages.labels(stage).observe(spent_ms / 1000)
+        self._pictures.labels(picture.format).inc()
+        self._lines.inc(len(page.lines))
