@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from app.model.account import Account, CachedAccount, Quota
 from app.model.claim import OcrRequest, never
-from app.model.reading import Page, Reading, ReadOptions
+from app.model.reading import Page, ReadOptions, ReadResult
 from app.model.usage import UsageRecord, UsageReport, UserQuota, UserUsage
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Place(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
+    def read(self, data: bytes, options: ReadOptions) -> tuple[ReadResult, int]:
         """Decode and read in the engine's thread; with the milliseconds spent waiting for it.
 
         Raises Busy, OcrFailed, PictureTooLarge, PictureUnsupported.

@@ -10,11 +10,11 @@ from typing import Self
 from flask import Flask, Response, request
 
 from app import create_app
-from app.model.reading import Line, Page, PictureInfo, Reading, ReadOptions
+from app.model.reading import Line, Page, PictureInfo, ReadOptions, ReadResult
 from app.wiring import services as wiring
 
 BOX = ((12, 20), (310, 20), (310, 52), (12, 52))
-READING = Reading(
+READING = ReadResult(
     Page(tuple(Line(f"line {number} of a receipt", 0.99, BOX) for number in range(10)), "none"),
     PictureInfo(463, 1013, "JPEG", "ab" * 32),
     decode_ms=0,
@@ -40,7 +40,7 @@ class NoEngine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
+    def read(self, data: bytes, options: ReadOptions) -> tuple[ReadResult, int]:
         return READING, 0
 
 

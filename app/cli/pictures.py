@@ -15,7 +15,7 @@ import click
 from flask.cli import with_appcontext
 
 from app.authenticate import UNSIGNED_FIELDS, as_signed, sign
-from app.cli.output import say, services, told
+from app.cli.output import report_errors, say, services
 from app.model.claim import Value
 from app.model.reading import ReadOptions
 from app.state.sql.users import UnknownUser
@@ -28,7 +28,7 @@ from app.telemetry.escape import escaped, escaped_json, without_secrets
 @click.option("--user", required=True, help="Whose secret signs; it is read from the database.")
 @click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="E.g. boxes=false.")
 @click.option("--send", metavar="URL", help="Send the request there and print the text.")
-@told
+@report_errors
 def sign_command(picture: str, user: str, options: tuple[str, ...], send: str | None) -> None:
     """Print a signed body for PICTURE, a file or a URL, and a ready curl line on standard error."""
     account = services().store.find(user)
@@ -50,7 +50,7 @@ def sign_command(picture: str, user: str, options: tuple[str, ...], send: str | 
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a file, with scores and boxes.")
-@told
+@report_errors
 def read_command(files: tuple[Path, ...], as_json: bool) -> None:
     """Read the text of picture FILES here, without the service."""
     reader = services().reader()

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from flask.cli import AppGroup
 
-from app.cli.output import moment, services, table, told
+from app.cli.output import moment, report_errors, services, table
 from app.cli.report import draw, show, write_csv
 from app.state.redis_front import dead_letters
 from app.state.sql.retention import expired
@@ -40,7 +40,7 @@ usage_group = AppGroup("usage", help="What was recognised for whom.")
 @click.option(
     "-n", "count", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many records."
 )
-@told
+@report_errors
 def tail(count: int) -> None:
     """Show the newest usage records, newest last."""
     rows = [
@@ -52,7 +52,7 @@ def tail(count: int) -> None:
 
 @usage_group.command("flush")
 @click.option("--once", is_flag=True, help="End when nothing is left to move.")
-@told
+@report_errors
 def flush(once: bool) -> None:
     """Move usage records from Redis to the database, until SIGTERM.
 
@@ -72,7 +72,7 @@ def flush(once: bool) -> None:
 
 @usage_group.command("dead")
 @click.option("--retry", is_flag=True, help="Put them back among those that are moved.")
-@told
+@report_errors
 def dead(retry: bool) -> None:
     """List the records that the database refused, with its reason."""
     redis = services().state.redis
@@ -90,7 +90,7 @@ def dead(retry: bool) -> None:
 @click.option("--to", "last", type=DAY, help="Last day, in UTC; by default today.")
 @click.option("--csv", "as_csv", is_flag=True, help="One line a day, for other programs.")
 @click.option("--plot", type=FILE, help="Draw it there, by the name's ending: .png, .svg or .pdf.")
-@told
+@report_errors
 def report(
     user: str | None, first: datetime | None, last: datetime | None, as_csv: bool, plot: Path | None
 ) -> None:
@@ -108,7 +108,7 @@ def report(
 
 @usage_group.command("purge")
 @click.option("--days", type=click.IntRange(1), help="Keep so many; by default OCR_USAGE__KEEP_DAYS.")
-@told
+@report_errors
 def purge(days: int | None) -> None:
     """Delete usage records that are older than they are to be kept, a few at a time."""
     kept = days or services().settings.usage.keep_days

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import click
 from flask.cli import AppGroup
 
-from app.cli.output import moment, services, table, told
+from app.cli.output import moment, report_errors, services, table
 from app.errors import DependencyUnavailable
 from app.model.account import USERNAME, Period
 from app.state.sql.original import OriginalTables, take_over
@@ -59,7 +59,7 @@ users_group = AppGroup("users", help="Who may call the service.")
 @click.option("--allow-legacy-sign", is_flag=True, help="Accept the original service's md5 signature, too.")
 @click.option("--admin", is_flag=True, help="May see the usage of all users.")
 @click.option("--if-missing", is_flag=True, help="Succeed without a word if there is such a user.")
-@told
+@report_errors
 def add(
     name: str, quota: int | None, period: Period, allow_legacy_sign: bool, admin: bool, if_missing: bool
 ) -> None:
@@ -81,7 +81,7 @@ def add(
 
 
 @users_group.command("list")
-@told
+@report_errors
 def list_() -> None:
     """List users with their quota."""
     rows = [
@@ -108,7 +108,7 @@ def list_() -> None:
 @click.option("--usage-table", metavar="NAME", help="A user's table of uses; {username} stands for the name.")
 @click.option("--usage-id", default="id", show_default=True, help="That table's key.")
 @click.option("--usage-time", default="time", show_default=True, help="When a use was.")
-@told
+@report_errors
 def import_original(url: str, **names: Any) -> None:
     """Take over users, and on demand their uses, from the database of the original service at URL.
 
@@ -137,7 +137,7 @@ def import_original(url: str, **names: Any) -> None:
 
 @users_group.command("enable")
 @name_argument
-@told
+@report_errors
 def enable(name: str) -> None:
     """Let a disabled user call again."""
     services().store.users.set_enabled(name, True)
@@ -145,7 +145,7 @@ def enable(name: str) -> None:
 
 @users_group.command("disable")
 @name_argument
-@told
+@report_errors
 def disable(name: str) -> None:
     """Refuse a user's requests from now on."""
     services().store.users.set_enabled(name, False)
@@ -155,7 +155,7 @@ def disable(name: str) -> None:
 @name_argument
 @click.argument("limit", type=QuotaLimit())
 @click.option("--per", "period", type=PERIOD, help=f"{PERIOD_HELP} By default as before.")
-@told
+@report_errors
 def set_quota(name: str, limit: int | None, period: Period | None) -> None:
     """Grant LIMIT recognitions, those already used among them: in all, or per day or month."""
     user = services().store.users.set_quota(name, limit, period)
@@ -165,7 +165,7 @@ def set_quota(name: str, limit: int | None, period: Period | None) -> None:
 @users_group.command("set-legacy-sign")
 @name_argument
 @click.argument("allowed", type=click.BOOL)
-@told
+@report_errors
 def set_legacy_sign(name: str, allowed: bool) -> None:
     """Accept the original service's md5 signature from a user, or no longer (on, off)."""
     services().store.users.set_legacy_sign(name, allowed)
@@ -174,7 +174,7 @@ def set_legacy_sign(name: str, allowed: bool) -> None:
 @users_group.command("set-admin")
 @click.argument("name")
 @click.argument("admin", type=click.BOOL)
-@told
+@report_errors
 def set_admin(name: str, admin: bool) -> None:
     """Let a user see the usage of all users, or no longer (on, off)."""
     services().store.users.set_admin(name, admin)
@@ -182,7 +182,7 @@ def set_admin(name: str, admin: bool) -> None:
 
 @users_group.command("rotate-secret")
 @name_argument
-@told
+@report_errors
 def rotate_secret(name: str) -> None:
     """Print a new secret; the one before it keeps working until the next rotation."""
     services().store.users.rotate_secret(name, partial(_show_secret, name))
@@ -191,7 +191,7 @@ def rotate_secret(name: str) -> None:
 @users_group.command("link")
 @name_argument
 @click.option("--base", metavar="URL", help="Where the service's console is, if not at OCR_BIND.")
-@told
+@report_errors
 def link(name: str, base: str | None) -> None:
     """Print an address that opens the console signed in as NAME, once, within OCR_AUTH__SIGN_IN_CODE_S.
 

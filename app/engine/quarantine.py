@@ -29,7 +29,7 @@ _NOTES = _DIGEST * _READ_AT_ONCE  # bytes; what comes after them says how it end
 _NONE = b" " * _DIGEST
 
 
-class Suspects:
+class PictureQuarantine:
     """Nothing is noted before start(), which is for workers; what others crashed with is refused everywhere.
 
     reading() runs in the engine's threads: no locks, no log, and no store that could be down.

@@ -20,13 +20,13 @@ from gevent.threadpool import ThreadPool
 from app.errors import Busy, OcrFailed, ServiceError
 from app.limits.shares import UserPlace, UserShares, share_of
 from app.model.claim import never
-from app.model.reading import Reading, ReadOptions
+from app.model.reading import ReadOptions, ReadResult
 from app.ports import Clock
 from app.system.memory import give_back_free_pages, resident_mb
 
 
 class Read(Protocol):
-    def __call__(self, data: bytes, options: ReadOptions) -> Reading: ...
+    def __call__(self, data: bytes, options: ReadOptions) -> ReadResult: ...
 
     def warm_up(self) -> None:
         """Do what would make the first reads slow."""
@@ -66,7 +66,7 @@ class Inline:
     def reserve(self, deadline: float, gone: Callable[[], bool] = never, username: str = "") -> InlinePlace:
         return InlinePlace(self)
 
-    def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
+    def read(self, data: bytes, options: ReadOptions) -> tuple[ReadResult, int]:
         arrived = self._clock.monotonic()
         with self._lock:
             waited = self._clock.monotonic() - arrived
@@ -87,7 +87,7 @@ class InlinePlace:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
+    def read(self, data: bytes, options: ReadOptions) -> tuple[ReadResult, int]:
         return self._owner.read(data, options)
 
 
@@ -181,7 +181,7 @@ class NativeThreads:
         self._places.discard(place)
         self._watch_queue(len(self._places))
 
-    def read(self, place: NativePlace, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
+    def read(self, place: NativePlace, data: bytes, options: ReadOptions) -> tuple[ReadResult, int]:
         arrived, deadline = self._clock.monotonic(), place.deadline
         with _while_somebody_waits(place.gone):
             longest_s = min(GRACE * self._queue_wait_s, deadline - arrived)
@@ -261,7 +261,7 @@ class NativePlace:
         if not self.reading:
             self._owner.leave(self)
 
-    def read(self, data: bytes, options: ReadOptions) -> tuple[Reading, int]:
+    def read(self, data: bytes, options: ReadOptions) -> tuple[ReadResult, int]:
         self._waiting = True
         return self._owner.read(self, data, options)
 
@@ -290,7 +290,7 @@ def _while_somebody_waits(gone: Callable[[], bool]) -> Iterator[None]:
         timer.close()
 
 
-def _attempt(reader: Read, data: bytes, options: ReadOptions) -> Reading | Exception:
+def _attempt(reader: Read, data: bytes, options: ReadOptions) -> ReadResult | Exception:
     """Read, with any failure as a value: gevent's pool would print its traceback."""
     try:
         return reader(data, options)
@@ -300,8 +300,8 @@ def _attempt(reader: Read, data: bytes, options: ReadOptions) -> Reading | Excep
         give_back_free_pages()
 
 
-def _result(outcome: Reading | Exception) -> Reading:
-    if isinstance(outcome, Reading):
+def _result(outcome: ReadResult | Exception) -> ReadResult:
+    if isinstance(outcome, ReadResult):
         return outcome
     if isinstance(outcome, ServiceError):
         raise outcome

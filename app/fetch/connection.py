@@ -24,7 +24,7 @@ class Closeable(Protocol):
     def close(self) -> None: ...
 
 
-class Hop:
+class FetchConnection:
     """One connection: where it may go, how long it and how many bytes it may still take, how far it came."""
 
     def __init__(
@@ -44,11 +44,11 @@ class Hop:
         if (host, port) != (self._target.host, self._target.port):
             raise PictureUrlNotAllowed(f"judged {self._target.host}, but asked to dial {host!r:.100}")
         sock = self._dialler.dial(host, port, self._deadline)
-        sock.settimeout(self.patience())
+        sock.settimeout(self.read_timeout())
         self.stage = "tls"
         return sock
 
-    def patience(self) -> float:
+    def read_timeout(self) -> float:
         """Seconds that the next read may take."""
         return min(self._read_timeout_s, seconds_left(self._dialler.clock, self._deadline))
 
@@ -56,7 +56,7 @@ class Hop:
         self.stage = "body"
         self._bytes_left = self._body_bytes
 
-    def spend(self, count: int) -> None:
+    def consume(self, count: int) -> None:
         """Bounds what is read but is no picture: endless headers, interim answers, empty gzip members."""
         self._bytes_left -= count
         if self._bytes_left < 0 and self.stage == "body":
@@ -69,8 +69,8 @@ class _BoundedReads(io.RawIOBase):
     """The receiving end of a connection. Every byte of an answer passes here, whoever asks for it, so a host
     that sends one byte a second is cut off in the middle of a header or a chunk as well."""
 
-    def __init__(self, hop: Hop, sock: socket.socket, raw: io.RawIOBase) -> None:
-        self._hop = hop
+    def __init__(self, connection: FetchConnection, sock: socket.socket, raw: io.RawIOBase) -> None:
+        self._connection = connection
         self._sock = sock
         self._raw = raw
         self._parsing_s = 0.0
@@ -81,9 +81,9 @@ class _BoundedReads(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         self._give_way()
-        self._sock.settimeout(self._hop.patience())
+        self._sock.settimeout(self._connection.read_timeout())
         count = self._raw.readinto(buffer)
-        self._hop.spend(count or 0)
+        self._connection.consume(count or 0)
         self._returned = time.monotonic()
         return count
 
@@ -100,18 +100,18 @@ class _BoundedReads(io.RawIOBase):
 
 
 class BoundedResponse(HTTPResponse):
-    def __init__(self, hop: Hop, sock: socket.socket, **options: Any) -> None:
+    def __init__(self, connection: FetchConnection, sock: socket.socket, **options: Any) -> None:
         super().__init__(sock, **options)
-        self._hop = hop
-        self.fp = HeadLines(_BoundedReads(hop, sock, self.fp.detach()))
-        hop.opened.append(self)
+        self._connection = connection
+        self.fp = HeadLines(_BoundedReads(connection, sock, self.fp.detach()))
+        connection.opened.append(self)
 
     def begin(self) -> None:
         super().begin()
         if self.headers.defects:
             # urllib3 would log a warning with the whole URL, and a query string can be a secret.
             raise HTTPException("malformed header")
-        self._hop.head_read()
+        self._connection.head_read()
         if is_chunked(self.headers, self.version):
             # From here on, http.client and urllib3 see a body without chunks that ends with the connection.
             self.fp = io.BufferedReader(Chunks(self.fp))

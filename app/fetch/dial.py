@@ -37,17 +37,17 @@ class Dialler:
     def dial(self, host: str, port: int, deadline: float) -> socket.socket:
         """Connect to the first of the host's addresses that answers, once all of them were judged.
 
-        Raises what `judged` raises, and PictureUnreachable(stage="connect" or "timeout").
+        Raises what `resolve_permitted` raises, and PictureUnreachable(stage="connect" or "timeout").
         """
         failure: OSError | None = None
-        for address in self.judged(host, port)[:MAX_ADDRESSES_TRIED]:
+        for address in self.resolve_permitted(host, port)[:MAX_ADDRESSES_TRIED]:
             try:
                 return self._connect(address, port, deadline)
             except OSError as error:
                 failure = error
         raise PictureUnreachable(f"{host} port {port}: {failure}", stage="connect")
 
-    def judged(self, host: str, port: int) -> list[Address]:
+    def resolve_permitted(self, host: str, port: int) -> list[Address]:
         """The host's addresses, every one of them permitted: one bad answer spoils the name.
 
         An address in the URL that is not permitted raises PictureUrlNotAllowed. A name raises

@@ -26,7 +26,7 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from app.errors import PictureTooLarge, PictureUnreachable, ServiceError
 from app.fetch.address import Network, is_open, parse_address
-from app.fetch.connection import BoundedResponse, Hop
+from app.fetch.connection import BoundedResponse, FetchConnection
 from app.fetch.dial import Dialler, Resolver, seconds_left
 from app.fetch.url import Target, UrlPolicy
 from app.limits.shares import UserShares
@@ -120,7 +120,7 @@ class GuardedFetcher:
 
     def _reaches(self, own: str, port: int) -> bool:
         try:
-            addresses = self._dialler.judged(own, port)
+            addresses = self._dialler.resolve_permitted(own, port)
         except ServiceError:
             return False
         opened = all(is_open(address, self._dialler.allow_networks) for address in addresses)
@@ -151,8 +151,10 @@ class GuardedFetcher:
     @contextmanager
     def _answer(self, target: Target, deadline: float) -> Iterator[requests.Response]:
         """The head of an answer, its body not yet read. Whatever goes wrong inside is told by its stage."""
-        hop = Hop(self._dialler, target, deadline, self._read_timeout_s, self._max_picture_bytes)
-        adapter = _OneHop(hop, self._tls)
+        connection = FetchConnection(
+            self._dialler, target, deadline, self._read_timeout_s, self._max_picture_bytes
+        )
+        adapter = _OneHop(connection, self._tls)
         try:
             request = requests.Request("GET", target.url, headers=HEADERS).prepare()
             timeout = (self._dialler.connect_timeout_s, self._read_timeout_s)
@@ -161,7 +163,7 @@ class GuardedFetcher:
         except _TIMEOUTS as error:
             raise PictureUnreachable(f"{target.host}: {_reason(error)}", stage="timeout") from None
         except _FAILURES as error:
-            raise PictureUnreachable(f"{target.host}: {_reason(error)}", stage=hop.stage) from None
+            raise PictureUnreachable(f"{target.host}: {_reason(error)}", stage=connection.stage) from None
         finally:
             adapter.close()
 
@@ -185,21 +187,21 @@ class GuardedFetcher:
 
 
 class _GuardedHttp(HTTPConnection):
-    def __init__(self, *args: Any, hop: Hop, **options: Any) -> None:
+    def __init__(self, *args: Any, connection: FetchConnection, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._hop = hop
-        hop.opened.append(self)
+        self._connection = connection
+        connection.opened.append(self)
 
     def _new_conn(self) -> socket.socket:
         # urllib3 takes host and port for SNI, certificate and Host header, untouched by what is dialled.
-        return self._hop.dial(self._dns_host, self.port)
+        return self._connection.dial(self._dns_host, self.port)
 
     def connect(self) -> None:
         super().connect()
-        self._hop.stage = "http"
+        self._connection.stage = "http"
 
     def response_class(self, sock: socket.socket, **options: Any) -> HTTPResponse:  # type: ignore[override]
-        return BoundedResponse(self._hop, sock, **options)
+        return BoundedResponse(self._connection, sock, **options)
 
 
 class _GuardedHttps(_GuardedHttp, HTTPSConnection):
@@ -217,8 +219,8 @@ class _HttpsPool(HTTPSConnectionPool):
 class _OneHop(HTTPAdapter):
     """An adapter for one hop: its connection goes through the hop's guard and is closed with it."""
 
-    def __init__(self, hop: Hop, tls: ssl.SSLContext) -> None:
-        self._hop = hop
+    def __init__(self, connection: FetchConnection, tls: ssl.SSLContext) -> None:
+        self._connection = connection
         self._tls = tls
         super().__init__(pool_connections=1, pool_maxsize=1)
 
@@ -228,14 +230,14 @@ class _OneHop(HTTPAdapter):
 
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **options)
-        pool.conn_kw["hop"] = self._hop
+        pool.conn_kw["connection"] = self._connection
         return pool
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         """Nothing: the shared context verifies. requests would load a bundle into it for each hop."""
 
     def close(self) -> None:
-        for opened in reversed(self._hop.opened):
+        for opened in reversed(self._connection.opened):
             opened.close()
         super().close()
 

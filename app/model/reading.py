@@ -76,7 +76,7 @@ class PictureInfo:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadResult:
     """What a read returns from the engine's thread: the page, the picture, and how long each took (ms)."""
 
     page: Page
@@ -101,7 +101,7 @@ class OcrAnswer:
     """A success in the terms of the contract."""
 
     request_id: str
-    reading: Reading
+    reading: ReadResult
     elapsed: Elapsed
     quota: Quota
     boxes: bool = True

@@ -33,18 +33,18 @@ def text_first(corners: Corners) -> Corners:
     return np.roll(corners, -top, axis=0)
 
 
-def quarter(corners: Corners) -> int:
+def text_direction(corners: Corners) -> int:
     """Which way its text runs: 0 to the right, 1 down, 2 to the left (upside down), 3 up."""
     x, y = corners[1] - corners[0]
     return round(math.atan2(y, x) / (math.pi / 2)) % 4
 
 
-def towards(corners: Corners, direction: int) -> Corners:
-    """The same rectangle for text that runs in this direction (0-3, as quarter has it)."""
-    return np.roll(corners, quarter(corners) - direction, axis=0)
+def rotate_to(corners: Corners, direction: int) -> Corners:
+    """The same rectangle for text that runs in this direction (0-3, as text_direction has it)."""
+    return np.roll(corners, text_direction(corners) - direction, axis=0)
 
 
-def turned(corners: Corners) -> Corners:
+def rotate_180(corners: Corners) -> Corners:
     """The same rectangle for text that is upside down in it."""
     return np.roll(corners, 2, axis=0)
 

@@ -14,10 +14,10 @@ from app.ocr.charset import Charset, classes_of
 from app.ocr.detect import Detector
 from app.ocr.model_folder import load_detection, load_recognition
 from app.ocr.orient import read_upright
-from app.ocr.page import page
+from app.ocr.page import assemble_page
 from app.ocr.recognize import Recognizer
+from app.ocr.reread import reread
 from app.ocr.runtimes import Precision, Runtime, open_classifier, open_network
-from app.ocr.second_look import look_again
 from app.ocr.stopwatch import Stopwatch
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class PpOcrEngine:
         if options.orient:
             readings = read_upright(image, detect, recognize)
         else:
-            readings = look_again(recognize(image, detect(image)), partial(recognize, image))
-        done = page(self.model, readings, options)
+            readings = reread(recognize(image, detect(image)), partial(recognize, image))
+        done = assemble_page(self.model, readings, options)
         return replace(done, detection_ms=detection.ms, recognition_ms=recognition.ms)
 
     def warm_up(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from app.ocr.crop import Corners, quarter
+from app.ocr.crop import Corners, text_direction
 
 SAME_ROW = 0.5  # overlap in height, as a part of the lower line's height
 PROSE = 8  # a line of running text is at least this many times as wide as high
@@ -25,7 +25,7 @@ Indices = NDArray[np.intp]
 
 def reading_order(boxes: Sequence[Corners]) -> list[int]:
     """Indices of the boxes as a person would read them. boxes: each clockwise from where its text begins."""
-    directions = np.array([quarter(box) for box in boxes], int)
+    directions = np.array([text_direction(box) for box in boxes], int)
     lengths = np.bincount(directions, [np.linalg.norm(box[1] - box[0]) for box in boxes], minlength=4)
     ordered: list[int] = []
     for direction in np.argsort(-lengths, kind="stable"):

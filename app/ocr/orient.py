@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from app.ocr.crop import Corners, elongation
-from app.ocr.page import Reading
-from app.ocr.second_look import DOUBTFUL_SCORE, look_again, main_direction
+from app.ocr.page import RecognizedLine
+from app.ocr.reread import DOUBTFUL_SCORE, main_direction, reread
 
 if TYPE_CHECKING:
     from app.ports import Image
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 PROBES = 8
 
 Detect = Callable[["Image"], list[Corners]]
-Recognize = Callable[["Image", Sequence[Corners]], list[Reading]]
+Recognize = Callable[["Image", Sequence[Corners]], list[RecognizedLine]]
 
 
-def read_upright(image: Image, detect: Detect, recognize: Recognize) -> list[Reading]:
-    """What `look_again` makes of the picture as it lies if its text is clearly upright, else of it turned.
+def read_upright(image: Image, detect: Detect, recognize: Recognize) -> list[RecognizedLine]:
+    """What `reread` makes of the picture as it lies if its text is clearly upright, else of it turned.
 
     Corners are in the pixels of the picture as it was given. A page whose longest lines are clearly upright
     is read once; where nothing is clear, up to four times.
     """
 
-    def again(view: Image, readings: Sequence[Reading]) -> list[Reading]:
-        return look_again(readings, lambda boxes: recognize(view, boxes))
+    def again(view: Image, readings: Sequence[RecognizedLine]) -> list[RecognizedLine]:
+        return reread(readings, lambda boxes: recognize(view, boxes))
 
-    def read(turns: int) -> list[Reading]:
+    def read(turns: int) -> list[RecognizedLine]:
         view = np.ascontiguousarray(np.rot90(image, turns))
         readings = again(view, recognize(view, detect(view)))
         return [replace(r, corners=turned_back(r.corners, turns, image.shape)) for r in readings]
@@ -45,7 +45,7 @@ def read_upright(image: Image, detect: Detect, recognize: Recognize) -> list[Rea
     probed = recognize(image, boxes[:PROBES])
     if main_direction(probed) == 0 and _clear(probed):
         return again(image, probed + recognize(image, boxes[PROBES:]))
-    best: list[Reading] = []
+    best: list[RecognizedLine] = []
     guess = main_direction(again(image, probed))
     for turns in (guess, (guess + 2) % 4, (guess + 1) % 4, (guess + 3) % 4) if boxes else ():
         best = max(best, read(turns), key=_sure)
@@ -62,10 +62,10 @@ def turned_back(corners: Corners, turns: int, shape: tuple[int, ...]) -> Corners
     return np.stack(back, axis=1)
 
 
-def _sure(readings: Sequence[Reading]) -> int:
+def _sure(readings: Sequence[RecognizedLine]) -> int:
     """Characters in lines that are not doubtful."""
     return sum(len(reading.text) for reading in readings if reading.score >= DOUBTFUL_SCORE)
 
 
-def _clear(readings: Sequence[Reading]) -> bool:
+def _clear(readings: Sequence[RecognizedLine]) -> bool:
     return _sure(readings) > sum(len(reading.text) for reading in readings) / 2

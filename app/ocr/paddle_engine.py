@@ -16,7 +16,7 @@ from app.errors import RequestMalformed
 from app.model.reading import Page, ReadOptions
 from app.ocr.crop import text_first
 from app.ocr.model_folder import load_detection, load_recognition
-from app.ocr.page import Reading, page
+from app.ocr.page import RecognizedLine, assemble_page
 
 if TYPE_CHECKING:
     from app.ports import Image
@@ -57,10 +57,10 @@ class PaddleEngine:
         )
         found = zip(result["rec_texts"], result["rec_scores"], result["rec_polys"], strict=True)
         readings = [
-            Reading(text, float(score), text_first(np.asarray(polygon, np.float32)))
+            RecognizedLine(text, float(score), text_first(np.asarray(polygon, np.float32)))
             for text, score, polygon in found
         ]
-        return page(self.model, readings, options)
+        return assemble_page(self.model, readings, options)
 
     def warm_up(self) -> None:
         """Nothing: what ONNX Runtime computes with is made for any shape."""

@@ -11,7 +11,7 @@ from app.ocr.order import reading_order
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading:
+class RecognizedLine:
     """score: mean probability of the characters, 0 without any. corners: where and how it was read."""
 
     text: str
@@ -19,7 +19,7 @@ class Reading:
     corners: Corners
 
 
-def page(model: str, readings: Sequence[Reading], options: ReadOptions) -> Page:
+def assemble_page(model: str, readings: Sequence[RecognizedLine], options: ReadOptions) -> Page:
     """The lines in reading order, without the empty ones and those that score below options.min_score."""
     kept = [reading for reading in readings if reading.text.strip() and reading.score >= options.min_score]
     ordered = (kept[i] for i in reading_order([reading.corners for reading in kept]))

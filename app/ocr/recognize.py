@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.ocr.charset import BLANK
 from app.ocr.crop import Corners, crop, width_at, with_margin
-from app.ocr.page import Reading
+from app.ocr.page import RecognizedLine
 from app.ocr.tensor import Floats, Normalizer
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Recognizer:
         self._characters = np.array(model.characters)
         self._network = network
 
-    def recognize(self, image: Image, boxes: Sequence[Corners]) -> list[Reading]:
+    def recognize(self, image: Image, boxes: Sequence[Corners]) -> list[RecognizedLine]:
         """image: uint8 [height, width, 3], BGR. Lines are cropped while the network reads others."""
         regions = [with_margin(box) for box in boxes]
         widths = [nearest_width(width_at(region, self._height)) for region in regions]
@@ -55,7 +55,9 @@ class Recognizer:
         for width in sorted({nearest_width(width) for width in range(1, USUAL_WIDTH + 1)}):
             self._network.prepare((1, 3, self._height, width))
 
-    def _decode(self, classes: NDArray[np.int64], scores: NDArray[np.float32], box: Corners) -> Reading:
+    def _decode(
+        self, classes: NDArray[np.int64], scores: NDArray[np.float32], box: Corners
+    ) -> RecognizedLine:
         """Connectionist temporal classification: a repeated class is one character, blanks part characters.
 
         The score is the mean over the characters that are kept, as PaddleOCR computes it. Spaces at the ends
@@ -64,9 +66,9 @@ class Recognizer:
         kept = classes != BLANK
         kept[1:] &= classes[1:] != classes[:-1]
         if not kept.any():
-            return Reading("", 0.0, box)
+            return RecognizedLine("", 0.0, box)
         text = "".join(self._characters[classes[kept]]).strip()
-        return Reading(text, float(scores[kept].mean()), box)
+        return RecognizedLine(text, float(scores[kept].mean()), box)
 
 
 def line_input(image: Image, region: Corners, *, width: int, height: int) -> Floats:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from app.authenticate import nonce_ttl_s
 from app.errors import DependencyUnavailable, OcrFailed, ServiceError
 from app.model.claim import OcrRequest
-from app.model.reading import Elapsed, OcrAnswer, Reading
+from app.model.reading import Elapsed, OcrAnswer, ReadResult
 from app.model.usage import RECOGNISED, UsageRecord
 from app.ports import Admission, Clock, Fetcher, Offload, UsageLog
 from app.service.caller import CallerCheck
@@ -77,7 +77,7 @@ class OcrService:
         return round((self.clock.monotonic() - started) * 1000)
 
 
-def _success(request: OcrRequest, reading: Reading, elapsed: Elapsed) -> UsageRecord:
+def _success(request: OcrRequest, reading: ReadResult, elapsed: Elapsed) -> UsageRecord:
     lines = reading.page.lines
     return UsageRecord(
         request_id=request.request_id,

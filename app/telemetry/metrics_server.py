@@ -96,7 +96,7 @@ class Room(Collector):
 
 
 @dataclass(frozen=True, slots=True)
-class Exposition:
+class MetricsServer:
     """bind: host:port. folder: where this instance's workers keep their counters. backlog: see Backlog.
     max_worker_bytes: see Workers.
     """

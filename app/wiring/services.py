@@ -16,9 +16,9 @@ from pathlib import Path
 from app.authenticate import SignaturePolicy
 from app.decode.host import DecodeHost
 from app.decode.limits import DecodeBudget, DecodeLimits
-from app.engine.quarantine import Suspects
+from app.engine.quarantine import PictureQuarantine
 from app.engine.read_pool import Inline, NativeThreads
-from app.engine.reader import Reader, Watched
+from app.engine.reader import CrashGuard, Reader
 from app.errors import DependencyUnavailable
 from app.fetch.fetcher import GuardedFetcher
 from app.limits.failures import FailureLimit
@@ -35,7 +35,7 @@ from app.system.loop import sleep_until, under_gevent, watch_loop
 from app.system.memory import map_large_blocks
 from app.telemetry.logs import configure_logging, log
 from app.telemetry.metrics import Metrics
-from app.telemetry.metrics_server import Exposition
+from app.telemetry.metrics_server import MetricsServer
 from app.wiring.state import MB, StateParts, build_disks, build_reports, build_state, longest_request_s
 from config.settings import EngineSettings, LimitSettings, Settings
 
@@ -74,7 +74,7 @@ class Services:
     codes: SignInCodes
     sign_in: SignInService
     reader: Callable[[], Reader]
-    suspects: Suspects
+    quarantine: PictureQuarantine
     metrics: Metrics
     build_pages: Callable[[], None] = lambda: None
 
@@ -102,8 +102,8 @@ class Services:
             counters = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
             bind = self.settings.metrics.bind
             max_bytes = self.settings.engine.max_worker_mb * MB
-            exposition = Exposition(bind, counters, self.state.backlog, self.disks, max_bytes, log)
-            self.disks.now_or_later(exposition.start, log)
+            metrics_server = MetricsServer(bind, counters, self.state.backlog, self.disks, max_bytes, log)
+            self.disks.now_or_later(metrics_server.start, log)
 
     def _await_store(self) -> None:
         """A worker that starts while somebody else holds the database must not take the whole server down.
@@ -132,7 +132,7 @@ class Services:
 
     def _watch_for_crashes(self) -> None:
         try:
-            tracebacks = self.suspects.start()
+            tracebacks = self.quarantine.start()
         except OSError as error:
             raise RuntimeError(f"OCR_ENGINE__CRASH_DIR cannot be used: {error}") from error
         for traceback in tracebacks:
@@ -155,9 +155,9 @@ def build_services(settings: Settings) -> Services:
         max_picture_bytes=settings.limits.max_picture_bytes,
         clock=clock,
     )
-    suspects = Suspects(settings.engine.crash_dir)
-    reader = partial(build_reader, settings, clock, suspects.reading)
-    offload = _build_offload(settings, reader, clock, metrics, suspects)
+    quarantine = PictureQuarantine(settings.engine.crash_dir)
+    reader = partial(build_reader, settings, clock, quarantine.reading)
+    offload = _build_offload(settings, reader, clock, metrics, quarantine)
     failures = FailureLimit(
         settings.auth.failures_file,
         per_minute=settings.auth.failures_per_minute,
@@ -214,12 +214,12 @@ def build_services(settings: Settings) -> Services:
         codes=codes,
         sign_in=sign_in,
         reader=reader,
-        suspects=suspects,
+        quarantine=quarantine,
         metrics=metrics,
     )
 
 
-def build_reader(settings: Settings, clock: Clock, watched: Watched = nullcontext) -> Reader:
+def build_reader(settings: Settings, clock: Clock, crash_guard: CrashGuard = nullcontext) -> Reader:
     """The engine with its models loaded, once it has read a picture of ours and found its text."""
     host = build_decode_host(settings.limits)
     host.start()
@@ -228,7 +228,7 @@ def build_reader(settings: Settings, clock: Clock, watched: Watched = nullcontex
         build_engine(settings.engine),
         settings.engine.side_limit,
         clock,
-        watched,
+        crash_guard,
     )
     return reader.checked(SELF_TEST.read_bytes(), SELF_TEST_TEXT)
 
@@ -277,7 +277,11 @@ def build_engine(settings: EngineSettings) -> Engine:
 
 
 def _build_offload(
-    settings: Settings, reader: Callable[[], Reader], clock: Clock, metrics: Metrics, suspects: Suspects
+    settings: Settings,
+    reader: Callable[[], Reader],
+    clock: Clock,
+    metrics: Metrics,
+    quarantine: PictureQuarantine,
 ) -> Offload:
     if not under_gevent():
         return Inline(reader, clock=clock)
@@ -291,7 +295,7 @@ def _build_offload(
         read_limit_s=settings.engine.read_limit_s,
         max_worker_mb=settings.engine.max_worker_mb,
         clock=clock,
-        refuse=lambda data: suspects.refuse(hashlib.sha256(data).hexdigest(), "its read never ended"),
+        refuse=lambda data: quarantine.refuse(hashlib.sha256(data).hexdigest(), "its read never ended"),
         replace_worker=_replace_this_worker,
         watch_queue=metrics.queued,
     )

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import chain, islice
 
-from app.engine.reader import DETAIL
+from app.engine.reader import DECODE_MARGIN
 from app.errors import ServiceError
 from app.wiring.services import build_decode_host
 from config.settings import Settings
@@ -74,7 +74,7 @@ def _decode_host() -> Iterator[Callable[[bytes], Cost]]:
 
     def cost_of(data: bytes) -> Cost:
         with measured(pid) as cost, suppress(ServiceError):
-            host.decode(data, enough_px=DETAIL * settings.engine.side_limit)
+            host.decode(data, enough_px=DECODE_MARGIN * settings.engine.side_limit)
         return cost
 
     with own_host(host) as pid:

@@ -11,10 +11,10 @@ from app.ocr.crop import (
     Corners,
     crop,
     elongation,
-    quarter,
+    rotate_180,
+    rotate_to,
+    text_direction,
     text_first,
-    towards,
-    turned,
     width_at,
     with_margin,
 )
@@ -49,17 +49,17 @@ def test_tall_text_runs_down_from_the_top_right() -> None:
 
 
 def test_turned_upside_down_twice_is_as_before() -> None:
-    assert turned(WIDE)[0].tolist() == [110, 30]
-    assert np.array_equal(turned(turned(WIDE)), WIDE)
+    assert rotate_180(WIDE)[0].tolist() == [110, 30]
+    assert np.array_equal(rotate_180(rotate_180(WIDE)), WIDE)
 
 
 @pytest.mark.parametrize("degrees", [0, 40, -40])
 @pytest.mark.parametrize("direction", range(4))
 def test_the_direction_of_a_line(direction: int, degrees: float) -> None:
     corners = rotated(WIDE, degrees)
-    assert quarter(corners) == 0
-    assert quarter(towards(corners, direction)) == direction
-    assert np.array_equal(towards(towards(corners, direction), 0), corners)
+    assert text_direction(corners) == 0
+    assert text_direction(rotate_to(corners, direction)) == direction
+    assert np.array_equal(rotate_to(rotate_to(corners, direction), 0), corners)
 
 
 def test_how_long_a_line_is() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from app.errors import Busy, PictureTooLarge, PictureUnreachable, PictureUrlNotAllowed, ServiceError
-from app.fetch.connection import MAX_HEAD_BYTES, Hop
+from app.fetch.connection import MAX_HEAD_BYTES, FetchConnection
 from app.fetch.dial import Dialler
 from app.fetch.fetcher import GuardedFetcher
 from app.fetch.url import Target
@@ -150,7 +150,7 @@ def test_only_the_judged_host_is_dialled() -> None:
     dialler = Dialler(frozenset({LOOPBACK}), 1, SystemClock(), resolver(["127.0.0.1"]))
     with PictureHost({}) as host:
         target = Target("http", "one.example", host.port, "/")
-        hop = Hop(dialler, target, time.monotonic() + 5, read_timeout_s=1, max_picture_bytes=1)
+        hop = FetchConnection(dialler, target, time.monotonic() + 5, read_timeout_s=1, max_picture_bytes=1)
         for name, port in (("two.example", host.port), ("one.example", host.port + 1)):
             with pytest.raises(PictureUrlNotAllowed):
                 hop.dial(name, port)

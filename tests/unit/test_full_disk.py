@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.quarantine import Suspects
+from app.engine.quarantine import PictureQuarantine
 from app.errors import RateLimited
 from app.limits.failures import FailureLimit
 from app.state.redis_front.pending import Held
@@ -60,11 +60,11 @@ def test_a_record_that_does_not_fit_leaves_nothing_in_the_spool(disk: SmallDisk)
 
 
 def test_pictures_are_read_without_a_note_where_it_does_not_fit(disk: SmallDisk) -> None:
-    suspects = Suspects(disk.folder / "crashes")
+    quarantine = PictureQuarantine(disk.folder / "crashes")
     disk.fill()
     with pytest.raises(OSError) as refused:
-        suspects.start()
+        quarantine.start()
     assert lacks_room(refused.value)
     assert list((disk.folder / "crashes").iterdir()) == []
-    with suspects.reading("a" * 64):  # without a note
+    with quarantine.reading("a" * 64):  # without a note
         assert list((disk.folder / "crashes").iterdir()) == []

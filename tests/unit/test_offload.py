@@ -13,7 +13,7 @@ import pytest
 
 from app.engine.read_pool import FIRST_GUESS_S, NativeThreads
 from app.errors import Busy, PictureUnsupported, ServiceError
-from app.model.reading import Page, PictureInfo, Reading, ReadOptions
+from app.model.reading import Page, PictureInfo, ReadOptions, ReadResult
 from app.wiring.services import SystemClock
 
 CLOCK = SystemClock()
@@ -28,7 +28,7 @@ class SleepyReader:
         self.threads: set[int] = set()
         self._lock = threading.Lock()
 
-    def __call__(self, data: bytes, options: ReadOptions) -> Reading:
+    def __call__(self, data: bytes, options: ReadOptions) -> ReadResult:
         if data == b"unsupported":
             raise PictureUnsupported("no picture")
         with self._lock:
@@ -38,7 +38,7 @@ class SleepyReader:
         time.sleep(float(data))
         with self._lock:
             self.at_once -= 1
-        return Reading(Page((), data.decode()), PictureInfo(1, 1, "PNG", ""), 0, 0)
+        return ReadResult(Page((), data.decode()), PictureInfo(1, 1, "PNG", ""), 0, 0)
 
     def warm_up(self) -> None:
         pass

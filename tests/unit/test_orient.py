@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from app.ocr.crop import Corners, quarter, text_first
+from app.ocr.crop import Corners, text_direction, text_first
 from app.ocr.orient import PROBES, read_upright, turned_back
-from app.ocr.page import Reading
+from app.ocr.page import RecognizedLine
 
 if TYPE_CHECKING:
     from app.ports import Image
@@ -48,14 +48,14 @@ class Bars:
             )
         return boxes
 
-    def recognize(self, image: Image, boxes: Sequence[Corners]) -> list[Reading]:
+    def recognize(self, image: Image, boxes: Sequence[Corners]) -> list[RecognizedLine]:
         self.read += len(boxes)
         return [self._one(image, box) for box in boxes]
 
-    def _one(self, image: Image, box: Corners) -> Reading:
+    def _one(self, image: Image, box: Corners) -> RecognizedLine:
         x, y = (box[0] * 0.9 + box[2] * 0.1).astype(int)
-        sure = image[y, x, 0] == HEAD and (self.sides or quarter(box) in (0, 2))
-        return Reading("some text", 0.95 if sure else 0.4, box)
+        sure = image[y, x, 0] == HEAD and (self.sides or text_direction(box) in (0, 2))
+        return RecognizedLine("some text", 0.95 if sure else 0.4, box)
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -66,7 +66,7 @@ def test_a_turned_page_is_read_upright_and_its_boxes_are_where_they_lie(turns: i
     readings = read_upright(lies, bars.detect, bars.recognize)
     assert {reading.score for reading in readings} == {0.95}
     for reading in readings:
-        assert quarter(reading.corners) == turns
+        assert text_direction(reading.corners) == turns
         x, y = (reading.corners[0] * 0.9 + reading.corners[2] * 0.1).astype(int)
         assert lies[y, x, 0] == HEAD
     back = [turned_back(corners, turns, lies.shape) for corners in expected]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from app.decode.pictures import decode
-from app.engine.reader import DETAIL, Reader
+from app.engine.reader import DECODE_MARGIN, Reader
 from app.errors import OcrFailed
 from app.model.reading import Line, Page, ReadOptions
 from app.wiring.services import SystemClock
@@ -66,7 +66,7 @@ def test_boxes_are_in_pixels_of_the_whole_picture(
     reading = reader(photograph(orientation=orientation), ReadOptions(side_limit=asked))
     [(rows, columns, _)] = engine.shapes
     assert (columns, rows) == (-(-SIZE[0] // fraction), -(-SIZE[1] // fraction))
-    assert columns >= DETAIL * (asked or side_limit) or fraction == 1
+    assert columns >= DECODE_MARGIN * (asked or side_limit) or fraction == 1
     assert (reading.picture.width, reading.picture.height) == SIZE
     (left, top), _, (right, bottom), _ = reading.page.lines[0].box
     assert np.abs(np.array([left, top, right, bottom]) - INK).max() <= fraction

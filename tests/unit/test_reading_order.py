@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from app.ocr.crop import Corners, towards
+from app.ocr.crop import Corners, rotate_to
 from app.ocr.order import reading_order
 
 
@@ -55,7 +55,7 @@ def test_a_row_may_bend_with_the_paper() -> None:
 @pytest.mark.parametrize("direction", [1, 2, 3])
 def test_a_note_along_the_margin_comes_last(direction: int) -> None:
     """Whether it runs up or down, and wherever its box reaches."""
-    margin = towards(box(0, 20, 20, 300), direction)
+    margin = rotate_to(box(0, 20, 20, 300), direction)
     body = [box(60, 40 * row, 300) for row in range(8)]
     assert reading_order([margin, *body]) == [*range(1, 9), 0]
 

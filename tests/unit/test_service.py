@@ -22,7 +22,7 @@ from app.errors import (
 from app.limits.refusals import RefusalLimit
 from app.model.account import Account, CachedAccount
 from app.model.claim import OcrRequest
-from app.model.reading import Line, Page, PictureInfo, Reading, ReadOptions
+from app.model.reading import Line, Page, PictureInfo, ReadOptions, ReadResult
 from app.model.usage import UsageRecord
 from app.ports import Offload
 from app.service.caller import CallerCheck
@@ -31,7 +31,7 @@ from tests.contract.state import sql_store
 from tests.fakes import FakeAccounts, FakeAdmission, FakeClock, FakeFailures, FakeUsageLog
 
 SECRET = "the secret of alice"
-READING = Reading(
+READING = ReadResult(
     Page((Line("你好", 0.9, ((0, 0), (9, 0), (9, 5), (0, 5))),), "a model"),
     PictureInfo(9, 5, "PNG", "00"),
     1,
@@ -106,11 +106,11 @@ class Story:
             clock=self.clock,
         )
 
-    def _read(self, data: bytes, options: ReadOptions) -> Reading:
+    def _read(self, data: bytes, options: ReadOptions) -> ReadResult:
         self.read_pictures.append(data)
         if isinstance(self.read, Exception):
             raise self.read
-        assert isinstance(self.read, Reading)
+        assert isinstance(self.read, ReadResult)
         return self.read
 
     def request(self, request_id: str = "a" * 32) -> OcrRequest:

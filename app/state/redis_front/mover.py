@@ -61,13 +61,13 @@ class Mover:
         self._name = name
         self._claim_after_ms = round(claim_after_s * 1000)
         self._abandoned_after_ms = round(abandoned_after_s * 1000)
-        self._settle = Script(link, "settle")
+        self._acknowledge = Script(link, "acknowledge")
         self._swept_at = self._spool_from = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
         """Move until told to stop; what is under way is finished."""
         failures = 0
-        _say("mover begins", name=self._name)
+        _log("mover begins", name=self._name)
         while not stop.is_set():
             try:
                 moved = self.move()
@@ -75,14 +75,14 @@ class Mover:
             except DependencyUnavailable as error:
                 wait_s = min(LONGEST_WAIT_S, FIRST_WAIT_S * 2**failures) * random.uniform(0.5, 1)  # noqa: S311
                 failures += 1
-                _say("mover waits", logging.WARNING, why=error.detail, wait_s=round(wait_s, 2))
+                _log("mover waits", logging.WARNING, why=error.detail, wait_s=round(wait_s, 2))
                 stop.wait(wait_s)
             else:
                 if not moved:
                     stop.wait(IDLE_S)
         with suppress(DependencyUnavailable):
             self._leave()
-        _say("mover ends", name=self._name)
+        _log("mover ends", name=self._name)
 
     def move_all(self) -> int:
         """Until nothing is left; how many entries left the stream. Raises DependencyUnavailable."""
@@ -108,10 +108,10 @@ class Mover:
             drained = self._state.drain_spool()
         except SpoolUnavailable as error:
             self._spool_from = self._clock.monotonic() + SWEEP_S
-            _say("spool cannot be drained", logging.ERROR, why=error.detail)
+            _log("spool cannot be drained", logging.ERROR, why=error.detail)
             return
         if drained:
-            _say("spool drained", records=drained)
+            _log("spool drained", records=drained)
 
     def _own(self) -> list[Entry]:
         """What this process has read, and could not store."""
@@ -129,7 +129,7 @@ class Mover:
         command = ("XAUTOCLAIM", STREAM, GROUP, self._name, self._claim_after_ms, "0-0", "COUNT", BATCH)
         claimed = [_entry(*raw) for raw in self._grouped(*command)[1]]
         if claimed:
-            _say("entries of a silent mover taken over", logging.WARNING, entries=len(claimed))
+            _log("entries of a silent mover taken over", logging.WARNING, entries=len(claimed))
         return claimed
 
     def _grouped(self, *command: str | int) -> Any:
@@ -141,7 +141,7 @@ class Mover:
                 raise
         with suppress(RedisUnavailable):  # another may have made it meanwhile; else the next command says so
             self._link.ask("XGROUP", "CREATE", STREAM, GROUP, "0", "MKSTREAM")
-            _say("group made")
+            _log("group made")
         return self._link.ask(*command)
 
     def _store(self, entries: Sequence[Entry]) -> int:
@@ -152,7 +152,7 @@ class Mover:
             rows, now_ms = [held.row for _, held in good], int(self._clock.now() * 1000)
             with self._sql.database.write() as connection:
                 stored = records.store(connection, rows, now_ms=now_ms)
-            _say("records committed", records=len(good) - len(stored.refused))
+            _log("records committed", records=len(good) - len(stored.refused))
             for place, (entry, held) in enumerate(good):
                 if place in stored.refused:
                     bad.append((entry, stored.refused[place]))
@@ -160,15 +160,15 @@ class Mover:
                     self._take_off(entry, held, "new" if held.request_id in stored.charged else "known")
         for entry, why in bad:
             if self._take_off(entry, entry.held, "none", why):
-                _say("dead letter", logging.ERROR, entry=entry.entry_id, why=why)
+                _log("dead letter", logging.ERROR, entry=entry.entry_id, why=why)
         if entries:
-            _say("entries taken off", entries=len(entries))
+            _log("entries taken off", entries=len(entries))
         return len(entries)
 
     def _take_off(self, entry: Entry, held: Held | None, row: str, why: str = "") -> bool:
         """False if another mover has done so."""
         budget = held.budget if held else Budget(0)
-        taken = self._settle(
+        taken = self._acknowledge(
             [STREAM, budget.held_key, budget.quota_key, DEAD],
             GROUP,
             entry.entry_id,
@@ -190,10 +190,10 @@ class Mover:
                 lost = Held.from_member(member, int(started_at))
             except ValueError:
                 self._link.ask("ZREM", OPEN, member)
-                _say("no request of ours, forgotten", logging.ERROR, member=member)
+                _log("no request of ours, forgotten", logging.ERROR, member=member)
                 continue
             self._state.close(replace(lost, row={**lost.row, "status_code": OcrFailed.status_code}))
-            _say("lost request closed", logging.WARNING, request_id=lost.request_id)
+            _log("lost request closed", logging.WARNING, request_id=lost.request_id)
 
     def _leave(self) -> None:
         """Only while nothing is left under this name: it would be forgotten with it."""
@@ -213,5 +213,5 @@ def _entry(entry_id: str, fields: list[str] | None) -> Entry:
         return Entry(entry_id, text, None, f"not a record: {error!r}")
 
 
-def _say(event: str, level: int = logging.INFO, **fields: object) -> None:
+def _log(event: str, level: int = logging.INFO, **fields: object) -> None:
     log.log(level, event, extra={"fields": fields})

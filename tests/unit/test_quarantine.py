@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from app.engine.quarantine import REFUSED_FOR_S, Suspects
+from app.engine.quarantine import REFUSED_FOR_S, PictureQuarantine
 from app.errors import OcrFailed
 from config.settings import ROOT
 
@@ -19,13 +19,13 @@ ONE, OTHER = "1" * 64, "2" * 64
 READER = f"""
 import sys, time
 from pathlib import Path
-from app.engine.quarantine import Suspects
+from app.engine.quarantine import PictureQuarantine
 
-suspects = Suspects(Path(sys.argv[1]))
-suspects.start()
-with suspects.reading("{OTHER}"):
+quarantine = PictureQuarantine(Path(sys.argv[1]))
+quarantine.start()
+with quarantine.reading("{OTHER}"):
     pass
-with suspects.reading(sys.argv[2]):
+with quarantine.reading(sys.argv[2]):
     print("reading", flush=True)
     time.sleep(60)
 """
@@ -43,7 +43,7 @@ def ended_by(ending: signal.Signals, folder: Path, digest: str = ONE) -> None:
 
 
 def read(folder: Path, digest: str) -> None:
-    with Suspects(folder).reading(digest):
+    with PictureQuarantine(folder).reading(digest):
         pass
 
 
@@ -64,10 +64,10 @@ def test_what_a_killed_worker_read_is_innocent(tmp_path: Path, end: signal.Signa
 
 
 def test_what_is_refused_by_name_is_refused_at_once_by_all_and_nothing_else(tmp_path: Path) -> None:
-    suspects = Suspects(tmp_path)
-    with suspects.reading(ONE), suspects.reading(OTHER):
-        suspects.refuse(ONE, "its read never ended")
-    with pytest.raises(OcrFailed), suspects.reading(ONE):
+    quarantine = PictureQuarantine(tmp_path)
+    with quarantine.reading(ONE), quarantine.reading(OTHER):
+        quarantine.refuse(ONE, "its read never ended")
+    with pytest.raises(OcrFailed), quarantine.reading(ONE):
         pass
     with pytest.raises(OcrFailed):
         read(tmp_path, ONE)
@@ -87,7 +87,7 @@ def test_a_worker_that_starts_tells_of_crashes_and_clears_old_files(tmp_path: Pa
         ended_by(signal.SIGSEGV, tmp_path, digest)
     old, recent = tmp_path.iterdir()
     os.utime(old, (1, 1))
-    command = [sys.executable, "-c", READER.partition("with")[0] + "print(suspects.start())", str(tmp_path)]
+    command = [sys.executable, "-c", READER.partition("with")[0] + "print(quarantine.start())", str(tmp_path)]
     said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert said.count("Segmentation fault") == 1
     assert recent.exists()
@@ -95,6 +95,6 @@ def test_a_worker_that_starts_tells_of_crashes_and_clears_old_files(tmp_path: Pa
 
 
 def test_the_same_picture_may_be_read_many_times_at_once(tmp_path: Path) -> None:
-    suspects = Suspects(tmp_path)
-    with suspects.reading(ONE), suspects.reading(ONE):
+    quarantine = PictureQuarantine(tmp_path)
+    with quarantine.reading(ONE), quarantine.reading(ONE):
         read(tmp_path, ONE)

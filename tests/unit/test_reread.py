@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from app.ocr.crop import Corners, quarter, towards
-from app.ocr.page import Reading
-from app.ocr.second_look import look_again, main_direction
+from app.ocr.crop import Corners, rotate_to, text_direction
+from app.ocr.page import RecognizedLine
+from app.ocr.reread import main_direction, reread
 
 
 class Lines:
@@ -21,34 +21,38 @@ class Lines:
         self.true = true
         self.read = 0
 
-    def __call__(self, boxes: Sequence[Corners]) -> list[Reading]:
+    def __call__(self, boxes: Sequence[Corners]) -> list[RecognizedLine]:
         self.read += len(boxes)
         return [self._one(box) for box in boxes]
 
-    def _one(self, box: Corners) -> Reading:
+    def _one(self, box: Corners) -> RecognizedLine:
         direction, text, score = self.true[int(box[:, 0].min())]
-        return Reading(text, score, box) if quarter(box) == direction else Reading("#" * len(text), 0.3, box)
+        return (
+            RecognizedLine(text, score, box)
+            if text_direction(box) == direction
+            else RecognizedLine("#" * len(text), 0.3, box)
+        )
 
 
 def box(x: int, width: int = 100, height: int = 20, direction: int = 0) -> Corners:
     upright = np.array([(x, 0), (x + width, 0), (x + width, height), (x, height)], np.float32)
-    return towards(upright, direction)
+    return rotate_to(upright, direction)
 
 
-def texts(readings: Sequence[Reading]) -> list[str]:
+def texts(readings: Sequence[RecognizedLine]) -> list[str]:
     return [reading.text for reading in readings]
 
 
 def test_sure_lines_are_not_read_again() -> None:
     lines = Lines({0: (0, "one", 0.9), 200: (0, "two", 0.9)})
     readings = lines([box(0), box(200)])
-    assert look_again(readings, lines) == readings
+    assert reread(readings, lines) == readings
     assert lines.read == 2
 
 
 def test_a_doubtful_line_is_read_the_other_way_up() -> None:
     lines = Lines({0: (0, "one long line", 0.9), 200: (0, "two", 0.9), 400: (2, "three", 0.9)})
-    assert texts(look_again(lines([box(x) for x in (0, 200, 400)]), lines)) == [
+    assert texts(reread(lines([box(x) for x in (0, 200, 400)]), lines)) == [
         "one long line", "two", "three",
     ]  # fmt: skip
     assert lines.read == 5  # the one that is upside down once more along with the page
@@ -57,24 +61,27 @@ def test_a_doubtful_line_is_read_the_other_way_up() -> None:
 def test_a_short_word_follows_its_page_although_it_reads_well_sideways() -> None:
     """As Z does that is an N on its side."""
     lines = Lines({0: (0, "a long line", 0.99), 200: (0, "N", 0.9)})
-    sideways = Reading("Z", 0.95, box(200, 20, 24, direction=1))
-    assert texts(look_again([*lines([box(0)]), sideways], lines)) == ["a long line", "N"]
+    sideways = RecognizedLine("Z", 0.95, box(200, 20, 24, direction=1))
+    assert texts(reread([*lines([box(0)]), sideways], lines)) == ["a long line", "N"]
 
 
 def test_a_long_line_may_run_otherwise_than_its_page() -> None:
     lines = Lines({0: (0, "a long line", 0.99), 200: (0, "#" * 9, 0.9)})
-    spine = Reading("The spine", 0.95, box(200, 20, 200, direction=1))
-    assert texts(look_again([*lines([box(0)]), spine], lines)) == ["a long line", "The spine"]
+    spine = RecognizedLine("The spine", 0.95, box(200, 20, 200, direction=1))
+    assert texts(reread([*lines([box(0)]), spine], lines)) == ["a long line", "The spine"]
 
 
 def test_a_short_word_that_the_page_does_not_explain_stays() -> None:
     """Two characters, one below the other."""
     lines = Lines({0: (0, "a long line", 0.99), 200: (1, "姓名", 0.9)})
-    stacked = Reading("姓名", 0.8, box(200, 20, 40, direction=1))
-    assert texts(look_again([*lines([box(0)]), stacked], lines)) == ["a long line", "姓名"]
+    stacked = RecognizedLine("姓名", 0.8, box(200, 20, 40, direction=1))
+    assert texts(reread([*lines([box(0)]), stacked], lines)) == ["a long line", "姓名"]
 
 
 def test_the_main_direction_is_that_of_most_text() -> None:
-    readings = [Reading("a long line", 0.9, box(0, direction=3)), *(Reading("1", 1, box(9)),) * 3]
+    readings = [
+        RecognizedLine("a long line", 0.9, box(0, direction=3)),
+        *(RecognizedLine("1", 1, box(9)),) * 3,
+    ]
     assert main_direction(readings) == 3
     assert main_direction([]) == 0
