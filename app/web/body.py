@@ -52,7 +52,7 @@ class BodyReader:
             unproven.reserve(length)
         body = bytearray()
         size = FREE_BYTES if length is None else min(PIECE, length)
-        while piece := self._piece(incoming.stream, size):
+        while len(body) != length and (piece := self._piece(incoming.stream, size)):
             body += piece
             if len(body) > self.max_body_bytes:
                 raise BodyTooLarge("in chunks")
