@@ -36,6 +36,9 @@ class Accounts(Protocol):
     long for names that are cached as for others, and is the same while the database is down.
     """
 
+    def remembered(self, username: str) -> Account | None:
+        """As this process read the user a moment ago; None where it did not. It asks nobody."""
+
     def cached(self, username: str) -> CachedAccount:
         """As far as it is known without the database. Raises DependencyUnavailable."""
 

@@ -33,6 +33,9 @@ class FakeAccounts:
     def __init__(self, *accounts: Account) -> None:
         self.by_name = {account.username: account for account in accounts}
 
+    def remembered(self, username: str) -> None:
+        pass
+
     def cached(self, username: str) -> CachedAccount:
         return CachedAccount()
 

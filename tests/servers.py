@@ -178,6 +178,27 @@ class RedisServer(ServerProcess):
             return False
 
 
+@contextmanager
+def redis_before_mariadb(folder: Path) -> Iterator[tuple[MySqlServer, dict[str, str]]]:
+    """Both running; the settings that name them, patient since others use this machine too."""
+    mysql, redis = MySqlServer(folder), RedisServer(folder)
+    try:
+        mysql.start()
+        redis.start()
+        yield (
+            mysql,
+            {
+                "OCR_STATE__DATABASE_URL": mysql.url,
+                "OCR_STATE__MYSQL_TIMEOUT_S": "30",
+                "OCR_STATE__REDIS_URL": redis.url,
+                "OCR_STATE__REDIS_TIMEOUT_MS": "5000",
+            },
+        )
+    finally:
+        mysql.stop()
+        redis.stop()
+
+
 def which(program: str) -> str:
     """Its path. Where it is not installed, as on a machine that only runs the service, the test is skipped.
 

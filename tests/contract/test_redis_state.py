@@ -16,12 +16,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import DataError
 
+from app.authenticate import SignaturePolicy, authenticate
 from app.errors import (
     DependencyUnavailable,
     NonceReplayed,
     QuotaExhausted,
     RateLimited,
     ServiceError,
+    SignWrong,
     TimestampExpired,
 )
 from app.limits.rate import Rate
@@ -598,7 +600,10 @@ def test_what_waits_is_counted_and_its_age_told(redis_store: RedisStore) -> None
 
 
 def served(accounts: CachedAccounts, username: str = "alice") -> Account:
-    """The user as the cache lets it in without the database."""
+    """The user as process and cache let it in without the database."""
+    remembered = accounts.remembered(username)
+    if remembered is not None:
+        return remembered
     cached = accounts.cached(username)
     assert cached.account is not None
     assert cached.fresh
@@ -611,6 +616,7 @@ def test_a_disabled_user_stops_and_a_new_secret_works_within_a_second(redis_stor
     assert served(redis_store.accounts).enabled
     redis_store.sql.users.set_enabled("alice", False)
     time.sleep(0.6)
+    assert redis_store.accounts.remembered("alice") is None
     assert redis_store.accounts.cached("alice") == CachedAccount()
     assert not redis_store.accounts.find("alice").enabled  # type: ignore[union-attr]
     assert not served(redis_store.accounts).enabled
@@ -726,11 +732,39 @@ def test_names_are_kept_for_a_moment_and_not_without_end(
         assert redis_store.accounts.cached(f"nobody-{number}") == CachedAccount()
     assert len(redis_store.accounts._kept) == 3
 
-    redis_store.sql.users.add("nobody-8")
-    CachedAccounts(redis_store.link, redis_store.sql, clock).find("nobody-8")  # another process
-    assert redis_store.accounts.cached("nobody-8") == CachedAccount()
+    redis_store.sql.users.add("alice")
+    redis_store.accounts.find("alice")
+    redis_store.link.ask("HDEL", "ocr:accounts", "alice")  # another process
+    assert redis_store.accounts.remembered("alice")
     clock.advance(0.5)
-    assert redis_store.accounts.cached("nobody-8").account
+    assert redis_store.accounts.remembered("alice") is None
+    assert redis_store.accounts.cached("alice") == CachedAccount()
+
+
+def test_a_wrong_signature_costs_as_many_commands_for_every_name(
+    redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """alice is in this process and in Redis, bob in Redis alone, carol in the database alone."""
+    for name in ("alice", "bob", "carol"):
+        redis_store.sql.users.add(name)
+    redis_store.accounts.find("alice")
+    CachedAccounts(redis_store.link, redis_store.sql, SystemClock()).find("bob")
+    assert redis_store.accounts.remembered("alice")
+    policy = SignaturePolicy(max_age_s=300, max_ahead_s=60, legacy_nonce_days=30, longest_request_s=120)
+    asked: Counter[str] = Counter()
+    ask, now = redis_store.link.ask, time.time()
+
+    def counted(*command: str | float) -> object:
+        asked[request.username] += 1
+        return ask(*command)
+
+    monkeypatch.setattr(redis_store.link, "ask", counted)
+    for name in ("alice", "bob", "carol", "nobody"):
+        request = replace(ocr_request(), username=name, timestamp=int(now), sign="0" * 64)
+        with pytest.raises(SignWrong):
+            authenticate(request, redis_store.accounts, now=now, policy=policy)
+    assert len(set(asked.values())) == 1, asked
+    assert len(asked) == 4
 
 
 def test_dead_letters_are_put_back_once_the_reason_is_gone(redis_store: RedisStore) -> None:

@@ -85,9 +85,28 @@ class Server:
             self.master.send_signal(signal.SIGTERM)
         return self.master.wait(STOPS_WITHIN_S)
 
+    def end(self) -> None:
+        """As stop; what does not stop is killed, and that is an error."""
+        try:
+            self.stop()
+        except subprocess.TimeoutExpired:
+            for pid in [*self.workers(), self.master.pid]:
+                os.kill(pid, signal.SIGKILL)
+            raise
+
     def log(self, name: str) -> str:
         file = self.home / "log" / name
         return file.read_text() if file.exists() else ""
+
+
+def launch(home: Path, models_dir: Path, **variables: object) -> Server:
+    """gunicorn with settings from the environment, not ready yet."""
+    bind = f"127.0.0.1:{free_port()}"
+    outer = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    env = outer | {"OCR_HOME": str(home), "OCR_BIND": bind, "OCR_ENGINE__MODELS_DIR": str(models_dir)}
+    env["OCR_METRICS__BIND"] = f"127.0.0.1:{free_port()}"
+    env |= {name: str(value) for name, value in variables.items()}
+    return Server(subprocess.Popen(COMMAND, cwd=ROOT, env=env), home, bind, env)
 
 
 @pytest.fixture(scope="session")
@@ -98,26 +117,13 @@ def start_server(
     started: list[Server] = []
 
     def start(**variables: object) -> Server:
-        home = tmp_path_factory.mktemp("home")
-        bind = f"127.0.0.1:{free_port()}"
-        outer = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        env = outer | {"OCR_HOME": str(home), "OCR_BIND": bind, "OCR_ENGINE__MODELS_DIR": str(models_dir)}
-        env["OCR_METRICS__BIND"] = f"127.0.0.1:{free_port()}"
-        env |= {name: str(value) for name, value in variables.items()}
-        master = subprocess.Popen(COMMAND, cwd=ROOT, env=env)
-        server = Server(master, home, bind, env)
-        started.append(server)
-        server.await_ready()
-        return server
+        started.append(launch(tmp_path_factory.mktemp("home"), models_dir, **variables))
+        started[-1].await_ready()
+        return started[-1]
 
     yield start
     for server in started:
-        try:
-            server.stop()
-        except subprocess.TimeoutExpired:
-            for pid in [*server.workers(), server.master.pid]:
-                os.kill(pid, signal.SIGKILL)
-            raise
+        server.end()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import gevent
 import pytest
 from gevent.event import Event
 
-from app.background import NativeThreads
+from app.system.background import NativeThreads
 
 
 def test_the_loop_goes_on_while_a_job_waits() -> None:

@@ -57,17 +57,26 @@ class CachedAccounts:
         self._refresh_from = 0.0
         self._database_from = 0.0  # 0: it has answered
 
-    def cached(self, username: str) -> CachedAccount:
-        """As ports.Accounts. A user read long ago is not fresh for one caller, who asks the database."""
+    def remembered(self, username: str) -> Account | None:
+        """As ports.Accounts. Without it every request would ask Redis for the user."""
         now = self._clock.monotonic()
         kept = self._kept.get(username, _NOTHING)
-        if now >= kept.until:
-            text = self._link.ask("HGET", ACCOUNTS, username) or ""
-            kept = replace(kept, until=now + KEPT_S) if text == kept.text else self._read(text, now)
-            self._keep(username, kept)
+        return kept.account if now < kept.until and self._fresh(kept, now) else None
+
+    def cached(self, username: str) -> CachedAccount:
+        """As ports.Accounts: what Redis has, also where this process remembers the user, so that a wrong
+        signature costs as much for a name in use as for any other.
+
+        A user read long ago is not fresh for one caller, who asks the database.
+        """
+        now = self._clock.monotonic()
+        kept = self._kept.get(username, _NOTHING)
+        text = self._link.ask("HGET", ACCOUNTS, username) or ""
+        kept = replace(kept, until=now + KEPT_S) if text == kept.text else self._read(text, now)
+        self._keep(username, kept)
         if kept.account is None:
             return CachedAccount()
-        fresh = now < self._refresh_from or self._clock.now() - kept.read_at <= READ_ANEW_S
+        fresh = self._fresh(kept, now)
         if not fresh:
             self._refresh_from = now + LEFT_ALONE_S  # for the others, too, while this one asks
         return CachedAccount(kept.account, fresh)
@@ -86,6 +95,9 @@ class CachedAccounts:
         if self._remember([ACCOUNTS, ACCOUNTS_VERSION], username, version or "0", text):
             self._keep(username, Kept(text, account, read_at, self._clock.monotonic() + KEPT_S))
         return account
+
+    def _fresh(self, kept: Kept, now: float) -> bool:
+        return now < self._refresh_from or self._clock.now() - kept.read_at <= READ_ANEW_S
 
     def _read(self, text: str, now: float) -> Kept:
         """What is absent, or of another release, is nothing."""

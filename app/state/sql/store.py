@@ -142,6 +142,9 @@ class SqlStore:
     def close(self) -> None:
         self.database.close()
 
+    def remembered(self, username: str) -> None:
+        """As ports.Accounts: nothing."""
+
     def cached(self, username: str) -> CachedAccount:
         """As ports.Accounts: nothing."""
         return CachedAccount()
