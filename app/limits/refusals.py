@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from random import SystemRandom
 
@@ -21,8 +22,9 @@ BLOCKED_S = 10
 HELD_S = 1
 """How long an answer is kept back, on average, so that callers who wait for it ask no more often."""
 
-BUSY_IN_ONE = 4
-"""Refusals for want of room that count as one: no transaction is begun, and busy clients get many of them."""
+BUSY_IN_ONE = 8
+"""Refusals for want of room that count as one towards a block: a client with many threads gets many of them.
+Their answers are kept back as soon as those of others."""
 
 CALLERS = 10_000
 """Callers that are remembered at most."""
@@ -34,9 +36,12 @@ _RANDOM = SystemRandom()
 
 @dataclass(slots=True)
 class _Refused:
-    """arrival_us: as Rate has it. blocked_until: on the monotonic clock."""
+    """Both arrivals as Rate has them: of all refusals, after which answers are kept back, and of those that
+    count towards a block. blocked_until: on the monotonic clock.
+    """
 
     arrival_us: int = 0
+    counted_us: int = 0
     blocked_until: float = 0.0
 
 
@@ -81,19 +86,22 @@ class RefusalLimit:
 
     def count(self, username: str, address: str, *, busy: bool = False) -> None:
         """One more; returns after a while where there were many of late. busy: for want of room."""
-        rate = self._rate_of_busy if busy else self._rate
         caller, now = (username, network_of(address)), self._clock.monotonic()
+        now_us = int(now * 1_000_000)
         refused = self._refused.setdefault(caller, _Refused())
         self._refused.move_to_end(caller)
         if len(self._refused) > CALLERS:
             self._refused.popitem(last=False)
+        with suppress(RateLimited):
+            refused.arrival_us = self._rate.next_arrival(refused.arrival_us, now_us)
+        rate = self._rate_of_busy if busy else self._rate
         try:
-            refused.arrival_us = rate.next_arrival(refused.arrival_us, int(now * 1_000_000))
+            refused.counted_us = rate.next_arrival(refused.counted_us, now_us)
         except RateLimited:
             refused.blocked_until = now + BLOCKED_S
             # As if it had been refused at its rate meanwhile: a flood that goes on is blocked again at once.
-            refused.arrival_us = int((now + BLOCKED_S) * 1_000_000) + self._rate.tolerance_us
-        if refused.arrival_us - now * 1_000_000 > self._free_us:
+            refused.counted_us = int((now + BLOCKED_S) * 1_000_000) + self._rate.tolerance_us
+        if max(refused.arrival_us, refused.counted_us) - now_us > self._free_us:
             self._hold_back(username)
 
     def _hold_back(self, username: str) -> None:

@@ -79,13 +79,25 @@ def test_refusals_at_the_users_rate_are_never_too_many() -> None:
         assert bench.blocked() is None
 
 
-def test_refusals_for_want_of_room_count_less() -> None:
+def test_refusals_for_want_of_room_count_less_towards_the_block() -> None:
     bench = Bench()
     for _ in range(BUSY_IN_ONE * AT_ONCE):
         bench.limit.count("alice", HERE, busy=True)
     assert bench.blocked() is None
     bench.refuse(1)
     assert bench.blocked()
+
+
+def test_refusals_for_want_of_room_are_kept_back_like_others() -> None:
+    bench = Bench()
+    for _ in range(AT_ONCE // 4):
+        bench.limit.count("alice", HERE, busy=True)
+    assert bench.held == []
+    for _ in range(10 * PER_SECOND):
+        bench.clock.advance(1 / (2 * PER_SECOND))
+        bench.limit.count("alice", HERE, busy=True)
+    assert len(bench.held) > 9 * PER_SECOND
+    assert bench.blocked() is None
 
 
 def test_other_addresses_and_other_users_go_on() -> None:
