@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
@@ -150,17 +149,28 @@ def encode(usage: Usage) -> dict[str, Any]:
         "username": usage.username,
         "from": str(report.first),
         "to": str(report.last),
-        "quota": usage.quota and asdict(usage.quota),
+        "quota": usage.quota and _plain(usage.quota),
         "total": _encoded(report.total),
         "days": [{"day": str(figures.day)} | _encoded(figures) for figures in report.days],
-        "users": None if usage.users is None else [asdict(user) for user in usage.users],
+        "users": None if usage.users is None else [_encoded_user(user) for user in usage.users],
     }
 
 
+def _encoded_user(user: UserUsage) -> dict[str, Any]:
+    return _plain(user) | {"quota": _plain(user.quota)}
+
+
 def _encoded(figures: UsageFigures) -> dict[str, Any]:
-    plain = asdict(figures) | {"by_code": {str(code): n for code, n in figures.by_code.items()}}
+    plain = _plain(figures) | {"by_code": {str(code): n for code, n in figures.by_code.items()}}
     del plain["day"]
     return plain
+
+
+def _plain(record: UserUsage | UserQuota | UsageFigures) -> dict[str, Any]:
+    """By field. dataclasses.asdict copies the values as well, takes many times as long, and stops the loop
+    where there are a thousand users.
+    """
+    return {name: getattr(record, name) for name in record.__slots__}
 
 
 def _fields() -> dict[str, Value]:

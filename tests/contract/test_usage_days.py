@@ -21,6 +21,7 @@ from app.state.sql.records import store as store_rows
 from app.state.sql.retention import purge
 from app.state.sql.store import SqlStore
 from app.state.sql.tables import EVERYBODY, rollups, usage_days, usage_records
+from app.state.sql.users import LISTED_AT_ONCE
 from tests.contract.conftest import MakeStore
 from tests.contract.state import id_of, ocr_request
 from tests.contract.test_schema import as_before
@@ -104,6 +105,34 @@ def test_a_finished_day_is_built_once_and_today_is_not(store: SqlStore, clock: F
         for user in store.reports.usage_of_all(today(clock).replace(day=1), today(clock))
     }
     assert used == {"alice": (2, 20), "bob": (1, 0)}
+
+
+def test_sums_of_all_users_follow_each_change_of_a_finished_day(store: SqlStore, clock: FakeClock) -> None:
+    """The same object is asked, since it keeps what it has summed; more users than one statement reads."""
+    for number in range(LISTED_AT_ONCE):
+        store.users.add(f"user-{number}")
+    newest = store.find(f"user-{number}")
+    assert newest is not None
+    reports, first = store.reports, today(clock)
+
+    def pictures() -> dict[str, int]:
+        used = reports.usage_of_all(first, today(clock))
+        assert len(used) == LISTED_AT_ONCE + 2
+        return {user.username: user.pictures for user in used if user.requests}
+
+    early, late = row("one", clock), row("two", clock, user=newest.user_id)
+    store_them(store, early)
+    assert pictures() == {"alice": 1}
+    clock.advance(DAY_S)
+    reports.report(None, first, first)
+    assert built(store) == 1
+    assert pictures() == {"alice": 1}
+    store_them(store, row("three", clock))
+    assert pictures() == {"alice": 2}
+    store_them(store, late)
+    assert pictures() == {"alice": 2, newest.username: 1}
+    first = today(clock)
+    assert pictures() == {"alice": 1}
 
 
 def test_records_that_come_late_correct_their_day(store: SqlStore, clock: FakeClock) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, func, select
 
@@ -12,8 +13,16 @@ from app.ports import Clock
 from app.state.sql.database import Database
 from app.state.sql.quota import DAY_MS
 from app.state.sql.rollup import Counts
-from app.state.sql.tables import EVERYBODY, usage_days, usage_records, users
-from app.state.sql.usage_days import begun_by, build_missing, build_some, built_days, settled, sums_by
+from app.state.sql.tables import EVERYBODY, usage_days, usage_records
+from app.state.sql.usage_days import (
+    begun_by,
+    build_missing,
+    build_some,
+    built_days,
+    built_versions,
+    settled,
+    sums_by,
+)
 from app.state.sql.users import UserDirectory, quota_of
 
 BUILT_AT_ONCE = 7
@@ -26,6 +35,23 @@ thousand, and reads all days of all users.
 
 _EPOCH = date(1970, 1, 1)
 _began = usage_records.c.started_at
+_code = usage_records.c.status_code
+_RECORDS = (
+    select(
+        usage_records.c.user_id,
+        func.count(),
+        func.sum(case((_code == RECOGNISED, 1), else_=0)),
+        func.coalesce(func.sum(usage_records.c.character_count), 0),
+    )
+    .where(_code.is_not(None))
+    .group_by(usage_records.c.user_id)
+)
+_ROLLED_UP = select(
+    usage_days.c.user_id,
+    func.sum(usage_days.c.requests),
+    func.sum(usage_days.c.pictures),
+    func.sum(usage_days.c.characters),
+).group_by(usage_days.c.user_id)
 
 
 class UsageReports:
@@ -35,6 +61,7 @@ class UsageReports:
         self._database = database
         self._directory = directory
         self._clock = clock
+        self._sums = SumsByUser(database)
 
     def report(self, user_id: int | None, first: date, last: date) -> UsageReport:
         """Of one user or of everybody (None); first, last: days of UTC, both included."""
@@ -50,10 +77,11 @@ class UsageReports:
 
     def usage_of_all(self, first: date, last: date) -> tuple[UserUsage, ...]:
         """Of every user, who has read most first; days as in report."""
-        used = by_user(self._database, first=first, last=last)
+        listed = self._directory.list()
+        used = self._sums.read(sorted(user.id for user in listed), first=first, last=last)
         everybody = [
-            UserUsage(user.username, user.enabled, quota_of(user), *used.get(user.username, (0, 0, 0)))
-            for user in self._directory.list()
+            UserUsage(user.username, user.enabled, quota_of(user), *used.get(user.id, _NONE))
+            for user in listed
         ]
         return tuple(sorted(everybody, key=lambda user: (-user.pictures, -user.requests, user.username)))
 
@@ -98,32 +126,52 @@ def report(
     return UsageReport(first, last, total.figures(None), tuple(_figures(days)))
 
 
-def by_user(database: Database, *, first: date, last: date) -> dict[str, tuple[int, int, int]]:
-    """Of each user with any: requests that have ended, pictures recognised, characters; days as in report."""
-    since, until = _number(first), _number(last) + 1
-    sums = usage_days.c.requests, usage_days.c.pictures, usage_days.c.characters
-    code, characters = usage_records.c.status_code, usage_records.c.character_count
-    records = select(
-        usage_records.c.user_id,
-        func.count(),
-        func.sum(case((code == RECOGNISED, 1), else_=0)),
-        func.coalesce(func.sum(characters), 0),
-    ).group_by(usage_records.c.user_id)
-    rolled_up = select(usage_days.c.user_id, *map(func.sum, sums)).group_by(usage_days.c.user_id)
-    found: dict[int, tuple[int, int, int]] = {}
-    with database.read() as connection:
-        built = built_days(connection, since, until)
-        names = {user.id: user.username for user in connection.execute(select(users.c.id, users.c.username))}
-        ids = sorted(names)
-        queries = [records.where(within, code.is_not(None)) for within in _unbuilt(since, until, built)]
-        for at in range(0, len(ids) if built else 0, SUMMED_AT_ONCE):
-            theirs = usage_days.c.user_id.in_(ids[at : at + SUMMED_AT_ONCE])
-            queries.append(rolled_up.where(theirs, *_in_days(built)))
-        for query in queries:
-            for user_id, *more in connection.execute(query):
-                requests, pictures, read = found.get(user_id, (0, 0, 0))
-                found[user_id] = requests + int(more[0]), pictures + int(more[1]), read + int(more[2])
-    return {name: found[user_id] for user_id, name in names.items() if user_id in found}
+Sums = tuple[int, int, int]
+"""Requests that have ended, pictures recognised, characters."""
+
+_NONE: Sums = (0, 0, 0)
+
+
+class SumsByUser:
+    """What each user's days add up to. The sums of the finished days that were asked for last are kept, and
+    read again once one of these days has changed: its row in `rollups` says so, in the same transaction.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._kept: tuple[frozenset[tuple[int, int]], dict[int, Sums]] = frozenset(), {}
+
+    def read(self, ids: Sequence[int], *, first: date, last: date) -> dict[int, Sums]:
+        """Of those of these users, in ascending order, that have any; days as in report.
+
+        Raises DependencyUnavailable.
+        """
+        since, until = _number(first), _number(last) + 1
+        with self._database.read() as connection:
+            days = frozenset(built_versions(connection, since, until))
+            kept, finished = self._kept
+            if days != kept:
+                finished = _finished_sums(connection, ids, {day for day, _ in days})
+                self._kept = days, finished
+            found = dict(finished)
+            for within in _unbuilt(since, until, {day for day, _ in days}):
+                for user_id, *more in connection.execute(_RECORDS.where(within)):
+                    found[user_id] = _plus(found.get(user_id, _NONE), more)
+        return found
+
+
+def _finished_sums(connection: Connection, ids: Sequence[int], built: Collection[int]) -> dict[int, Sums]:
+    found: dict[int, Sums] = {}
+    for at in range(0, len(ids) if built else 0, SUMMED_AT_ONCE):
+        theirs = usage_days.c.user_id.in_(ids[at : at + SUMMED_AT_ONCE])
+        for user_id, *sums in connection.execute(_ROLLED_UP.where(theirs, *_in_days(built))):
+            found[user_id] = _plus(_NONE, sums)
+    return found
+
+
+def _plus(sums: Sums, more: Sequence[Any]) -> Sums:
+    """more: MySQL's are decimal numbers."""
+    return sums[0] + int(more[0]), sums[1] + int(more[1]), sums[2] + int(more[2])
 
 
 def _rolled_up(connection: Connection, user_id: int, built: Collection[int]) -> dict[int, Counts]:

@@ -192,8 +192,14 @@ def _missing(database: Database, first: int, end: int) -> Iterator[int]:
 
 
 def built_days(connection: Connection, first: int, end: int) -> frozenset[int]:
-    query = select(rollups.c.day).where(rollups.c.day >= first, rollups.c.day < end, rollups.c.built)
-    return frozenset(connection.scalars(query))
+    return frozenset(day for day, _ in built_versions(connection, first, end))
+
+
+def built_versions(connection: Connection, first: int, end: int) -> Iterator[tuple[int, int]]:
+    """The built days, each with a number that grows with every correction of its sums."""
+    within = rollups.c.day >= first, rollups.c.day < end, rollups.c.built
+    for built in connection.execute(select(rollups.c.day, rollups.c.late).where(*within)):
+        yield built.day, built.late
 
 
 def build(database: Database, day: int, *, insist: bool = True) -> None:

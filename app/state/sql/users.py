@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.model.account import Period
@@ -17,6 +17,9 @@ from app.state.sql.database import Database
 from app.state.sql.quota import Budget, charged_since, counted, period_start
 from app.state.sql.secrets import SecretBox, SecretUnreadable, new_secret
 from app.state.sql.tables import sign_in_codes, user_secrets, users
+
+LISTED_AT_ONCE = 250
+"""Users that one statement reads, so that a list of any length never stops the loop of a worker for long."""
 
 Changed = Callable[[str, Budget | None], None]
 """Told of a user by name, and of the budget whose charged rows are to be counted anew, if any."""
@@ -37,6 +40,7 @@ class UserSummary:
     created_at: ms since 1970, UTC.
     """
 
+    id: int
     username: str
     enabled: bool
     allow_legacy_sign: bool
@@ -101,11 +105,14 @@ class UserDirectory:
             return connection.execute(select(users.c.id).limit(1)).first() is not None
 
     def list(self) -> list[UserSummary]:
+        """All of them, by name."""
         now = self._now_ms()
+        found: list[UserSummary] = []
+        page = select(users).where(users.c.id > bindparam("after")).order_by(users.c.id).limit(LISTED_AT_ONCE)
         with self._database.read() as connection:
-            return [
-                _summary(user, now) for user in connection.execute(select(users).order_by(users.c.username))
-            ]
+            while rows := connection.execute(page, {"after": found[-1].id if found else 0}).all():
+                found += [_summary(user, now) for user in rows]
+        return sorted(found, key=lambda user: user.username)
 
     def quota(self, username: str) -> UserQuota:
         """What is granted, used and left in the current period."""
@@ -201,5 +208,14 @@ def quota_of(user: UserSummary) -> UserQuota:
 
 def _summary(user: Row[Any], now: int) -> UserSummary:
     used, _ = counted(user, now)
-    values = user._asdict() | {"quota_used": used}
-    return UserSummary(**{name: values[name] for name in UserSummary.__slots__})
+    return UserSummary(
+        id=user.id,
+        username=user.username,
+        enabled=user.enabled,
+        allow_legacy_sign=user.allow_legacy_sign,
+        admin=user.admin,
+        quota_limit=user.quota_limit,
+        quota_period=user.quota_period,
+        quota_used=used,
+        created_at=user.created_at,
+    )
