@@ -98,10 +98,14 @@ def fill(database: Database, records: int) -> None:
         f"{begin_ms} + day.i * {DAY_MS} AS began FROM ({numbers(DAYS)}) AS day, ({numbers(OTHERS)}) AS other"
     )
     for rows in (one, others):
-        with database.write() as connection:
-            request_id = REQUEST_ID[connection.dialect.name]
-            made = RECORD.format(request_id=request_id, rows=rows)
-            connection.execute(text(f"INSERT INTO usage_records {made}"))
+        add_records(database, rows)
+
+
+def add_records(database: Database, rows: str) -> None:
+    """rows: a query of numbers i, user_id and began (ms since 1970); request ids are made of i."""
+    with database.write() as connection:
+        made = RECORD.format(request_id=REQUEST_ID[connection.dialect.name], rows=rows)
+        connection.execute(text(f"INSERT INTO usage_records {made}"))
 
 
 def numbers(below: int) -> str:
