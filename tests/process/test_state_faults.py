@@ -32,7 +32,7 @@ from config.settings import ROOT
 from tests.process.conftest import Server
 from tests.process.moving import start_mover
 from tests.process.tapped import Tap
-from tests.process.test_crash import LONG, await_true
+from tests.process.test_crash import LONG, await_true, small
 from tests.servers import MySqlServer, RedisServer
 from tests.signing import Caller
 
@@ -333,8 +333,9 @@ def test_the_mover_may_be_killed_at_every_step(site: Site) -> None:
     alice = site.user("killed-mover")
     sent = 0
     leftovers = Leftovers(site, alice.username)
+    picture = small()  # charged as any other, and soon read
     while True:
-        site.recognise(alice)
+        site.recognise(alice, picture)
         sent += 1
         leftovers.top_up()
         with Tap(site.redis.port) as redis_tap, Tap(site.mysql.port, counter=redis_tap.counter) as mysql_tap:
@@ -342,7 +343,7 @@ def test_the_mover_may_be_killed_at_every_step(site: Site) -> None:
                 "OCR_STATE__REDIS_URL": f"redis://127.0.0.1:{redis_tap.port}/0",
                 "OCR_STATE__DATABASE_URL": site.mysql.url.replace(str(site.mysql.port), str(mysql_tap.port)),
             }
-            mover = start_mover(env)
+            mover = start_mover(site.server.home, env)
             redis_tap.counter.at(sent, mover.kill)
             mover.join(60)
         if mover.exitcode == 0:
