@@ -15,10 +15,11 @@ import pytest
 import requests
 
 from config.settings import ROOT
-from tests.process.conftest import Server
+from tests.process.conftest import QUICK_START, Server
 from tests.signing import Caller
 
 PICTURE = (ROOT / "samples" / "receipt.png").read_bytes()
+SMALL = (ROOT / "samples" / "digits.png").read_bytes()
 
 
 def load(server: Server, caller: Caller, stop: threading.Event) -> list[int]:
@@ -55,7 +56,7 @@ def test_workers_that_grow_too_large_are_replaced_and_no_request_is_lost(
     start_server: Callable[..., Server], workers: int
 ) -> None:
     """Every worker is too large here after its first read. Connections are kept, and must not be cut."""
-    server = start_server(OCR_ENGINE__MAX_WORKER_MB=1, WEB_CONCURRENCY=workers)
+    server = start_server(OCR_ENGINE__MAX_WORKER_MB=1, WEB_CONCURRENCY=workers, **QUICK_START)
     alice = server.caller()
     seen = set(server.workers())
     stop = threading.Event()
@@ -64,7 +65,7 @@ def test_workers_that_grow_too_large_are_replaced_and_no_request_is_lost(
         with requests.Session() as session:
             statuses = []
             while not stop.is_set():
-                statuses.append(server.post(alice.body(picture=PICTURE), session=session).status_code)
+                statuses.append(server.post(alice.body(picture=SMALL), session=session).status_code)
             return statuses
 
     def replaced_twice() -> bool:

@@ -18,7 +18,7 @@ import requests
 
 from config.settings import ROOT
 from tests.disks import SmallDisk, small_disk
-from tests.process.conftest import COMMAND, STARTS_WITHIN_S, Server
+from tests.process.conftest import COMMAND, QUICK_START, STARTS_WITHIN_S, Server
 from tests.process.test_crash import await_true
 from tests.process.test_database import environment, flask
 from tests.process.test_metrics import samples, shown
@@ -64,7 +64,7 @@ class Place:
 def place(disk: SmallDisk, models_dir: Path) -> Place:
     env = environment(disk.folder, f"sqlite:///{disk.folder}/var/ocr.sqlite")
     env |= {"OCR_ENGINE__MODELS_DIR": str(models_dir), "WEB_CONCURRENCY": "1", "OCR_AUTH__RATE_BURST": "1000"}
-    env |= {"OCR_ENGINE__CORES": "1", "OCR_ENGINE__THREADS": "1"}  # starts cost less CPU
+    env |= QUICK_START
     env["OCR_METRICS__BIND"] = f"127.0.0.1:{free_port()}"
     return Place(env, disk.folder)
 
