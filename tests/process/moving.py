@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-COSTLY = ["__main__", "app.wiring", "pymysql", "sqlalchemy.dialects.mysql.pymysql"]
+COSTLY = ["__main__", "app.wiring.services", "pymysql", "sqlalchemy.dialects.mysql.pymysql"]
 """Imported once, in the server that forks the movers."""
 
 

@@ -19,8 +19,8 @@ import pytest
 import requests
 
 from app.authenticate import as_signed
-from app.wiring.services import SystemClock
 from app.state.sql.store import SqlStore
+from app.wiring.services import SystemClock
 from config.settings import ROOT
 from tests.contract.state import sql_store
 from tests.names_by_time import KNOWN, REFUSED_URL, add_users, by_chance, seconds_taken, told_apart

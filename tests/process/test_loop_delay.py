@@ -30,8 +30,8 @@ from sqlalchemy import delete, func, insert, select
 
 from app import create_app
 from app.authenticate import sign
-from app.state.database import Database
-from app.state.tables import rollups, usage_days, users
+from app.state.sql.database import Database
+from app.state.sql.tables import rollups, usage_days, users
 from bench.reports import add_records, numbers
 from config.settings import ROOT, Settings
 from tests.process.conftest import Server
