@@ -20,7 +20,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from statistics import fmean
 
-from app.state.sql import SqlStore
+from app.state.sql.store import SqlStore
 from app.wiring.services import SystemClock
 from config.settings import Settings
 from tests.contract.state import sql_store
