@@ -202,6 +202,11 @@ class EngineSettings(Group):
     max_worker_mb: NonNegativeInt = Field(
         3000, description="megabytes of a worker; a larger one is replaced; 0 is any size"
     )
+    warm_up: bool = Field(
+        True,
+        description="prepare usual line widths before the first request; without it a start takes half as "
+        "long, and early pictures take longer",
+    )
     crash_dir: Path = Field(
         HOME / "var" / "crashes",
         description="what a crashed worker was reading; instances on one machine share it",
@@ -373,6 +378,8 @@ def _describe(variable: str, info: FieldInfo) -> Described:
         text = "cores / workers"
     elif isinstance(default, frozenset):
         text = ",".join(str(item) for item in sorted(default))
+    elif isinstance(default, bool):
+        text = str(default).lower()
     else:
         text = f"{default:g}" if isinstance(default, float) else str(default).replace(f"{HOME}/", "")
     return Described(variable.upper(), text, info.description or "")

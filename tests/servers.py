@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,15 +20,33 @@ import pymysql
 import pytest
 import redis
 
-STARTS_WITHIN_S = 60
+STARTS_WITHIN_S = 120
 STOPS_WITHIN_S = 60
 
 
+PORTS = range(12_000, 32_000)
+"""Below the kernel's ephemeral ports: no outgoing connection takes a port that a server is about to bind."""
+
+
+def _ports() -> Iterator[int]:
+    """The ports of this process: each of pytest-xdist's workers, 16 at most, has a share of its own."""
+    share = len(PORTS) // 16
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
+    own = PORTS[worker * share :][:share]
+    first = random.randrange(share)  # noqa: S311
+    return itertools.cycle([*own[first:], *own[:first]])
+
+
+_next_port = _ports()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on which nothing listens, another one at each call."""
+    for port in _next_port:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("unreachable")
 
 
 class ServerProcess:

@@ -41,9 +41,11 @@ class PpOcrEngine:
         side_limit: int,
         max_lines: int,
         charset: Charset = "full",
+        prepare_widths: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """cores: how many a read may use. side_limit, charset: where its options name none.
+        prepare_widths: of lines, by `warm_up`; else the first line of a width waits for it.
 
         Raises ModelError.
         """
@@ -64,6 +66,7 @@ class PpOcrEngine:
         )
         self._monotonic = monotonic
         self._charset = charset
+        self._prepare_widths = prepare_widths
         self._recognizers = {charset: self._restricted(charset)}
         self.runtime = self._recognizers[charset].runtime
 
@@ -79,7 +82,8 @@ class PpOcrEngine:
         return replace(done, detection_ms=detection.ms, recognition_ms=recognition.ms)
 
     def warm_up(self) -> None:
-        self._recognizers[self._charset].warm_up()
+        if self._prepare_widths:
+            self._recognizers[self._charset].warm_up()
 
     def _recognizer(self, charset: Charset) -> Recognizer:
         """Made when it is first asked for. Two threads may both make it then, and either is as good."""

@@ -273,6 +273,7 @@ def build_engine(settings: EngineSettings) -> Engine:
         side_limit=settings.side_limit,
         max_lines=settings.max_lines,
         charset=settings.charset,
+        prepare_widths=settings.warm_up,
     )
 
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, e
 
 from config.settings import ROOT
 from tests.picture_host import PictureHost, http
-from tests.process.conftest import Server, start_server  # noqa: F401  a fixture
+from tests.process.conftest import Server, StartServer, start_server  # noqa: F401  a fixture
 from tests.signing import Caller
 
 SHOTS = ROOT / "var" / "screenshots"
@@ -56,7 +56,7 @@ def pictures() -> Iterator[PictureHost]:
 
 
 @pytest.fixture(scope="module")
-def server(start_server: Callable[..., Server], pictures: PictureHost) -> Server:  # noqa: F811
+def server(start_server: StartServer, pictures: PictureHost) -> Server:  # noqa: F811
     """One engine thread and a short queue, so that a test can fill them; pictures may come from our host."""
     return start_server(
         WEB_CONCURRENCY=1,

@@ -41,9 +41,8 @@ def test_a_wrong_secret(reader: Readers, alice: Caller, locale: str, language: s
 
 
 def test_a_quota_that_is_used_up(reader: Readers, server: Server) -> None:
-    secret = server.flask("users", "add", "poor", "--quota", "1").split()[-1]
     somebody = reader()
-    page = somebody.open(Caller("poor", secret))
+    page = somebody.open(server.caller("poor", quota_limit=1))
     somebody.upload()
     assert somebody.text()
     expect(page.locator("#figures")).to_contain_text("0of 1")

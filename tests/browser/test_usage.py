@@ -22,7 +22,7 @@ DIGITS = (ROOT / "samples" / "digits.png").read_bytes()
 @pytest.fixture(scope="module")
 def busy_bee(server: Server) -> Caller:
     """Has read three pictures of ten, and sent one that is none."""
-    caller = Caller("bee", server.flask("users", "add", "bee", "--quota", "10").split()[-1])
+    caller = server.caller("bee", quota_limit=10)
     for _ in range(3):
         assert server.post(caller.body(picture=DIGITS)).status_code == 200
     assert server.post(caller.body(picture=b"no picture")).status_code == 422
@@ -50,7 +50,7 @@ def test_what_was_used_is_shown(reader: Readers, busy_bee: Caller) -> None:
 
 
 def test_an_administrator_sees_everybody(reader: Readers, server: Server, busy_bee: Caller) -> None:
-    boss = Caller("boss", server.flask("users", "add", "boss", "--admin").split()[-1])
+    boss = server.caller("boss", admin=True)
     page = reader().open(boss, path="/usage.html")
     expect(page.locator("#users-table tbody tr", has_text="bee")).to_contain_text("7 of 10")
     page.locator("#whose").select_option("bee")

@@ -17,7 +17,7 @@ import pytest
 
 from config.settings import ROOT
 from tests.picture_host import PictureHost, http
-from tests.process.conftest import Server, start_server  # noqa: F401  a fixture
+from tests.process.conftest import Server, StartServer, start_shared_server  # noqa: F401  a fixture
 from tests.signing import Caller
 
 CLIENTS = ROOT / "clients"
@@ -132,18 +132,18 @@ def picture_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def service(start_server: Callable[..., Server], picture_url: str) -> Server:  # noqa: F811
+def service(start_shared_server: StartServer, picture_url: str) -> Server:  # noqa: F811
     """The server of all clients. It fetches from our picture host."""
-    return start_server(
+    return start_shared_server(
         OCR_FETCH__ALLOW_NETWORKS="127.0.0.0/8",
         OCR_FETCH__ALLOW_PORTS=picture_url.split(":")[2].split("/")[0],
     )
 
 
 @pytest.fixture(scope="session")
-def busy_service(start_server: Callable[..., Server]) -> Server:  # noqa: F811
+def busy_service(start_shared_server: StartServer) -> Server:  # noqa: F811
     """One that is busy as soon as its threads are."""
-    return start_server(OCR_ENGINE__QUEUE_WAIT_S="0.01")
+    return start_shared_server(OCR_ENGINE__QUEUE_WAIT_S="0.01")
 
 
 @pytest.fixture(scope="session")
@@ -152,10 +152,7 @@ def new_caller(service: Server) -> Callable[..., Caller]:
     numbers = itertools.count()
 
     def new(quota: int | None = None) -> Caller:
-        caller = service.caller(f"user-{next(numbers)}")
-        if quota is not None:
-            service.flask("users", "set-quota", caller.username, str(quota))
-        return caller
+        return service.caller(f"user-{next(numbers)}", quota_limit=quota)
 
     return new
 

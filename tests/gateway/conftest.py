@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,15 @@ import pytest
 import requests
 
 from config.settings import ROOT
-from tests.process.conftest import COMMAND, OURS, STARTS_WITHIN_S, STOPS_WITHIN_S, children, free_port
+from tests.process.conftest import (
+    COMMAND,
+    OURS,
+    STARTS_WITHIN_S,
+    STOPS_WITHIN_S,
+    add_user,
+    children,
+    free_port,
+)
 from tests.servers import which
 from tests.signing import Caller
 
@@ -209,7 +217,7 @@ class Gateway:
         return done.stdout
 
     def caller(self, name: str) -> Caller:
-        return Caller(name, self.flask("users", "add", name).split()[-1])
+        return add_user(self.instances[0].env, name)
 
     def log(self, name: str) -> str:
         file = self.prefix / "log" / name
@@ -238,8 +246,8 @@ class Gateway:
 MakeGateway = Callable[..., Gateway]
 
 
-@pytest.fixture(scope="session")
-def make_gateway(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeGateway]:
+@contextmanager
+def gateways(models_dir: Path, folders: pytest.TempPathFactory) -> Iterator[MakeGateway]:
     """make_gateway(("old", "new"), OCR_ENGINE__THREADS=2): two instances with one core each, one database,
     and their Nginx, with what is given replaced in nginx.conf."""
     made: list[Gateway] = []
@@ -247,13 +255,14 @@ def make_gateway(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     def make(
         *changes: tuple[str, str], instances: int = 2, kind: type[Instance] = Instance, **variables: object
     ) -> Gateway:
-        prefix = tmp_path_factory.mktemp("gw")
+        prefix = folders.mktemp("gw")
         common = {
             "OCR_STATE__DATABASE_URL": f"sqlite:///{prefix}/var/ocr.sqlite",
             "OCR_STATE__KEY_FILE": f"{prefix}/var/secret.key",
             "OCR_ENGINE__MODELS_DIR": str(models_dir),
             "OCR_ENGINE__CORES": "1",
             "OCR_ENGINE__THREADS": "1",
+            "OCR_ENGINE__WARM_UP": "false",
             "OCR_AUTH__RATE_PER_MINUTE": "100000",
             "OCR_AUTH__RATE_BURST": "10000",
         } | {name: str(value) for name, value in variables.items()}
@@ -270,7 +279,15 @@ def make_gateway(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> 
         gateway.stop()
 
 
+@pytest.fixture(scope="module")
+def make_gateway(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MakeGateway]:
+    """For gateways that one module uses: an idle one takes memory and some of a core."""
+    with gateways(models_dir, tmp_path_factory) as make:
+        yield make
+
+
 @pytest.fixture(scope="session")
-def gateway(make_gateway: MakeGateway) -> Gateway:
+def gateway(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """One gateway for the tests that leave it as they found it."""
-    return make_gateway()
+    with gateways(models_dir, tmp_path_factory) as make:
+        yield make()

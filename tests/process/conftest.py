@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,32 @@ from typing import Any
 import pytest
 import requests
 
-from config.settings import ROOT
+from app.wiring.services import SystemClock
+from app.wiring.state import build_state
+from config.settings import ROOT, Settings
 from tests.decode_cost import children
 from tests.servers import free_port
 from tests.signing import Caller
 
-STARTS_WITHIN_S = 60
+STARTS_WITHIN_S = 120
 STOPS_WITHIN_S = 60
 OURS = ("OCR_", "PYTHONPATH", "PROMETHEUS_", "WEB_")
 QUICK_START = {"OCR_ENGINE__RUNTIME": "onnxruntime", "OCR_ENGINE__CORES": "1", "OCR_ENGINE__THREADS": "1"}
 """For tests in which workers start often: ONNX Runtime loads the models in a third of OpenVINO's time."""
 COMMAND = [str(Path(sys.prefix, "bin", "gunicorn")), "--config", "gunicorn.py", "run_ocr_flask:app"]
+
+
+def add_user(env: Mapping[str, str], name: str, **options: Any) -> Caller:
+    """A user of the server with this environment, as by `flask users add`, but without a new process."""
+    var = f"{env['OCR_HOME']}/var"
+    state = {
+        "database_url": env.get("OCR_STATE__DATABASE_URL", f"sqlite:///{var}/ocr.sqlite"),
+        "key_file": env.get("OCR_STATE__KEY_FILE", f"{var}/secret.key"),
+        "redis_url": env.get("OCR_STATE__REDIS_URL", ""),
+    }
+    parts = build_state(Settings(state=state), SystemClock(), failed=pytest.fail)
+    with closing(parts.store):
+        return Caller(name, parts.store.users.add(name, **options))
 
 
 @dataclass(frozen=True)
@@ -62,9 +78,8 @@ class Server:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def caller(self, name: str = "alice") -> Caller:
-        secret = self.flask("users", "add", name).split()[-1]
-        return Caller(name, secret)
+    def caller(self, name: str = "alice", **options: Any) -> Caller:
+        return add_user(self.env, name, **options)
 
     def workers(self) -> list[int]:
         return children(self.master.pid)
@@ -107,28 +122,47 @@ def launch(home: Path, models_dir: Path, **variables: object) -> Server:
     outer = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     env = outer | {"OCR_HOME": str(home), "OCR_BIND": bind, "OCR_ENGINE__MODELS_DIR": str(models_dir)}
     env["OCR_METRICS__BIND"] = f"127.0.0.1:{free_port()}"
+    env["OCR_ENGINE__WARM_UP"] = "false"  # half of a start's work, and not what is tested here
     env |= {name: str(value) for name, value in variables.items()}
     return Server(subprocess.Popen(COMMAND, cwd=ROOT, env=env), home, bind, env)
 
 
-@pytest.fixture(scope="session")
-def start_server(
-    models_dir: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Callable[..., Server]]:
-    """Start gunicorn with settings from the environment: start_server(WEB_CONCURRENCY=2)."""
+StartServer = Callable[..., Server]
+
+
+@contextmanager
+def servers(models_dir: Path, folders: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """Start gunicorn with settings from the environment: start(WEB_CONCURRENCY=2). Stop all at the end."""
     started: list[Server] = []
 
     def start(**variables: object) -> Server:
-        started.append(launch(tmp_path_factory.mktemp("home"), models_dir, **variables))
+        started.append(launch(folders.mktemp("home"), models_dir, **variables))
         started[-1].await_ready()
         return started[-1]
 
     yield start
+    for server in started:  # at once, since each may take a second
+        if server.master.poll() is None:
+            server.master.send_signal(signal.SIGTERM)
     for server in started:
         server.end()
 
 
+@pytest.fixture(scope="module")
+def start_server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """For servers that one module uses: an idle server takes memory and some of a core."""
+    with servers(models_dir, tmp_path_factory) as start:
+        yield start
+
+
 @pytest.fixture(scope="session")
-def server(start_server: Callable[..., Server]) -> Server:
+def start_shared_server(models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartServer]:
+    """For servers that several modules use."""
+    with servers(models_dir, tmp_path_factory) as start:
+        yield start
+
+
+@pytest.fixture(scope="session")
+def server(start_shared_server: StartServer) -> Server:
     """One server for the tests that neither stop nor break it."""
-    return start_server()
+    return start_shared_server()

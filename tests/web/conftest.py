@@ -50,6 +50,7 @@ def make_service(
         changes.setdefault("state", {})
         changes["state"] |= {"database_url": f"sqlite:///{folder}/ocr.sqlite", "key_file": folder / "key"}
         changes["auth"] = {"failures_file": folder / "failures"} | changes.get("auth", {})
+        changes["engine"] = {"warm_up": False} | changes.get("engine", {})
         changes.setdefault("log", {"file": str(folder / "ocr.log")})
         service = Service(create_app(Settings(**changes)))
         service.services.store.create()
