@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down tls test screenshot hostile bench lint lock clean
+.PHONY: help setup run up down tls test measure screenshot hostile bench lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -24,7 +24,10 @@ tls:  ## HTTPS with a self-signed certificate, on port 8443; NAME=host names it
 	@scripts/tls.sh $(NAME)
 
 test: setup $(VENV)/.tools $(VENV)/.browser  ## run all tests; ARGS="-k nonce" goes to pytest
-	@$(BIN)/pytest $(ARGS)
+	@scripts/test.sh $(BIN) $(ARGS)
+
+measure: setup $(VENV)/.tools  ## hold measured times and rates to their targets; docs/measurements.md has results
+	@$(BIN)/pytest -m measure -s $(ARGS)
 
 hostile: setup $(VENV)/.tools  ## attack a server of its own, in namespaces that nothing can leave
 	@$(BIN)/python -m tests.hostile $(ARGS)

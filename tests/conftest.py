@@ -14,6 +14,17 @@ from tests.servers import MySqlServer, RedisServer
 os.environ |= {"FLASK_SKIP_DOTENV": "1", "FLASK_APP": "run_ocr_flask"}
 
 
+SLOW_FIRST = ["process", "gateway", "clients", "browser", "web", "contract", "hostile", "unit"]
+"""No worker of pytest-xdist is left alone with a long file at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: SLOW_FIRST.index(item.path.parent.name))
+    for item in items:
+        if "models_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker("models")
+
+
 @pytest.fixture(scope="session")
 def models_dir() -> Path:
     """The folder of the real models, pulled once if `make setup` has not done so."""

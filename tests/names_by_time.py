@@ -63,9 +63,9 @@ def told_apart(one: Sequence[float], other: Sequence[float]) -> float:
     return fmean((_tested(_learnt(*first), *second), _tested(_learnt(*second), *first)))
 
 
-def by_chance(rounds: int) -> float:
-    """What told_apart stays below in 998 of 1,000 runs by chance alone: 0.5 and three standard deviations."""
-    return 0.5 + 3 * 0.5 / math.sqrt(2 * rounds)
+def by_chance(rounds: int, deviations: float = 3) -> float:
+    """0.5 and so many standard deviations of chance: told_apart stays below three in 998 of 1,000 runs."""
+    return 0.5 + deviations * 0.5 / math.sqrt(2 * rounds)
 
 
 def means(taken: Sequence[float], count: int) -> list[float]:

@@ -35,7 +35,7 @@ from tests.servers import which
 from tests.signing import Caller
 
 
-def await_true(condition: Callable[[], object], within_s: float = 60, why: str = "") -> None:
+def await_true(condition: Callable[[], object], within_s: float = 180, why: str = "") -> None:
     give_up = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < give_up, f"it did not come true in {within_s} s {why}"

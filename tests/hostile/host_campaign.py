@@ -14,8 +14,7 @@ from tests.hostile.report import Report
 from tests.hostile.service import Answer, Service
 
 DEADLINE_S = 5
-LATE_S = 0.3
-TRIES = 3
+LATE_S = 3 * 0.3  # three times what a quiet machine takes
 MEMORY_MB = 10 * 1.048576 + 2  # the byte limit, and what it takes to read it
 SHARE = 0.9
 STUCK = (f"http://{PUBLIC}/drip-body", f"http://{PUBLIC}/silence", "http://silent.test/picture")
@@ -61,12 +60,7 @@ def run(service: Service, report: Report, *, quick: bool) -> None:
 
 
 def _ask(service: Service, url: str) -> Answer:
-    """Again if it is late, since the machine may be."""
-    for _ in range(TRIES):
-        answer = service.ask(picture_url=url, timeout_ms=DEADLINE_S * 1000)
-        if answer.seconds <= DEADLINE_S + LATE_S:
-            break
-    return answer
+    return service.ask(picture_url=url, timeout_ms=DEADLINE_S * 1000)
 
 
 def _judge(report: Report, url: str, answer: Answer, expected: set[int]) -> None:
@@ -77,7 +71,7 @@ def _judge(report: Report, url: str, answer: Answer, expected: set[int]) -> None
 def _others_are_served(service: Service, report: Report) -> None:
     """Three users send what never ends; the rest get their text about as fast as without them."""
     callers = [service.caller() for _ in range(4)]
-    best = 0.0
+    all_alone = all_beside = 0.0
     for _ in range(ROUNDS):
         alone = _rate(service, report, callers)
         with ThreadPoolExecutor(EACH * len(STUCK)) as pool:
@@ -91,13 +85,11 @@ def _others_are_served(service: Service, report: Report) -> None:
         for answer in stuck:
             code = answer.result().code
             report.case(code in (12, 14, 17), f"one of {len(stuck)} stuck downloads: {code}")
-        best = max(best, beside / alone)
+        all_alone += alone
+        all_beside += beside
         print(f"  {alone:.1f} a second alone, {beside:.1f} beside {len(stuck)} stuck downloads", flush=True)
-        if best >= SHARE:
-            break
-    report.measured(
-        "throughput lost to stuck hosts", 1 - best, "drips, silence, hanging names", limit=1 - SHARE
-    )
+    lost = 1 - all_beside / all_alone
+    report.measured("throughput lost to stuck hosts", lost, "drips, silence, hanging names", limit=1 - SHARE)
 
 
 def _rate(service: Service, report: Report, callers: list[object], seconds: float = 5) -> float:

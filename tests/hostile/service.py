@@ -22,6 +22,7 @@ from tests.hostile.report import Report
 from tests.signing import Caller
 
 URL = f"http://127.0.0.1:{SERVICE_PORT}"
+COME_BACK = (12, 17, 18)  # refused for the moment, before anything was charged
 CALLERS = 40  # so that no rate limit, which is a user's, stands in the way
 
 
@@ -49,10 +50,10 @@ class Service:
         return next(self._turn)
 
     def ask(self, caller: Caller | None = None, **fields: Any) -> Answer:
-        """A signed request and its answer; asked again while the service is busy or the user too fast."""
+        """A signed request and its answer; asked again while it is refused for the moment."""
         for _ in range(60):
             answer = self.post((caller or self.caller()).body(**fields))
-            if answer.code not in (12, 17):
+            if answer.code not in COME_BACK:
                 break
             time.sleep(0.5)
         return answer

@@ -18,6 +18,7 @@ def test_where_it_cannot_run_it_says_what_is_missing(monkeypatch: pytest.MonkeyP
     assert "apt install" in (network.not_permitted() or "")
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 def test_hostile_input_is_refused_and_nothing_forbidden_is_dialled() -> None:
     if why_not := network.not_permitted():

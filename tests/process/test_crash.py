@@ -41,7 +41,7 @@ def small() -> bytes:
 LONG = page(60, 100)
 
 
-def await_true(condition: Callable[[], object], within_s: float = 30) -> None:
+def await_true(condition: Callable[[], object], within_s: float = 90) -> None:
     give_up = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < give_up, "it did not come true in time"

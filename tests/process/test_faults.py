@@ -189,7 +189,7 @@ def records(server: Server, condition: str) -> int:
     return int(count)
 
 
-def await_true(condition: Callable[[], object], within_s: float = 60) -> None:
+def await_true(condition: Callable[[], object], within_s: float = 180) -> None:
     give_up = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < give_up, "it did not come true in time"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import secrets
 import sqlite3
+import statistics
 import subprocess
 import threading
 import time
@@ -50,9 +51,6 @@ DAYS = 92
 UNBUILT = 2
 LATE = "0.15"
 """Seconds, a bucket of the histogram: three times what may stop the loop, where other programs run, too."""
-TRIES = 3
-"""What stops the loop does so each time, and other programs do not."""
-
 INCONCLUSIVE_TRIES = 10
 """Tries in which the loop was late and its thread waited for a core: the delay may have come from either."""
 
@@ -65,6 +63,7 @@ ELSEWHERE = {"doctor", "models", "read", "routes", "run", "shell", "sign"}
 NEED_REDIS = {"usage dead", "usage flush"}
 
 _numbers = itertools.count()
+pytestmark = pytest.mark.alone
 
 
 @dataclass(frozen=True)
@@ -228,21 +227,15 @@ def traffic(world: World) -> Iterator[None]:
 
 
 def assert_loop_stays_free(world: World, action: Callable[[], object]) -> None:
-    """In one of TRIES the loop is never late. Tries that prove nothing, since the machine had no core for the
-    loop's thread, are repeated.
-    """
-    stopped = inconclusive = 0
-    while stopped < TRIES and inconclusive < INCONCLUSIVE_TRIES:
+    """The first try in which the loop's thread had a core decides: the loop is never late in it."""
+    for _ in range(INCONCLUSIVE_TRIES):
         late, waited_s = world.times_late(), world.waited_for_a_core_s()
         with traffic(world):
             action()
         if world.times_late() == late:
             return
-        if world.waited_for_a_core_s() - waited_s > float(LATE):
-            inconclusive += 1
-        else:
-            stopped += 1
-    pytest.fail(f"late in {stopped} tries, and in {inconclusive} in which the loop waited for a core")
+        assert world.waited_for_a_core_s() - waited_s > float(LATE), "late, although it had a core"
+    pytest.fail(f"in {INCONCLUSIVE_TRIES} tries the machine had no core for the loop")
 
 
 Route = Callable[[World], object]
@@ -291,7 +284,7 @@ def test_no_route_stops_the_loop(world: World, route: str) -> None:
 def test_a_report_over_many_records_is_quick(world: World) -> None:
     """A tenth of a second, three times for other programs, and twice the disk's flush for its nonce."""
     took = [world.report(world.alice, **whole_span()).elapsed.total_seconds() for _ in range(5)]
-    assert min(took) < 3 * 0.1 + 2 * 0.2, took
+    assert statistics.median(took) < 3 * 0.1 + 2 * 0.2, took
 
 
 def unbuilt(world: World) -> None:

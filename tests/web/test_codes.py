@@ -175,9 +175,14 @@ def test_7_form_or_value_that_cannot_be_read(service: Service, data: bytes, cont
     check(service.app.test_client().post("/ocr", data=data, content_type=content_type), 400, 7)
 
 
-@pytest.mark.parametrize("timestamp", [None, 0, int(time.time()) - 400, int(time.time()) + 400, 10**13])
+@pytest.mark.parametrize("timestamp", [None, 0, 10**13])
 def test_8_timestamp_expired(service: Service, alice: Caller, timestamp: int | None) -> None:
     check(service.post(alice.body(picture=PICTURE, timestamp=timestamp)), 401, 8)
+
+
+@pytest.mark.parametrize("off_by_s", [-400, 400])
+def test_8_timestamp_too_old_or_ahead(service: Service, alice: Caller, off_by_s: int) -> None:
+    check(service.post(alice.body(picture=PICTURE, timestamp=int(time.time()) + off_by_s)), 401, 8)
 
 
 def test_9_nonce_replayed(service: Service, alice: Caller) -> None:

@@ -27,7 +27,7 @@ from config.settings import ROOT, load_tips
 from tests.signing import Caller
 from tests.web.conftest import Service
 
-EXAMPLES = 60
+EXAMPLES = 20
 OURS_ALONE = {"/static/<digest>/<name>"}
 DIGITS = (ROOT / "samples" / "digits.png").read_bytes()
 

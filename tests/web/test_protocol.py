@@ -13,7 +13,8 @@ from app.model.usage import RECOGNISED
 from config.settings import load_tips
 from tests.web.conftest import Service
 
-MUTATIONS = 10_000
+MUTATIONS = 500
+"""`make hostile` sends ten thousand of them to a real server."""
 UNREACHABLE = "http://127.0.0.1/a.png"
 
 
@@ -97,7 +98,7 @@ def test_the_service_is_ready_once_it_has_read_its_own_picture(service: Service)
     )
 
 
-def test_ten_thousand_mutated_requests_give_no_5xx(service: Service) -> None:
+def test_mutated_requests_give_no_5xx(service: Service) -> None:
     """Bytes of good requests are flipped, cut, doubled and swapped; some stay good up to the address."""
     chance = random.Random(20)  # noqa: S311
     alice = service.caller()
