@@ -2,9 +2,10 @@
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
+QUICK := tests/unit tests/contract -m "not measure and not alone and not models" -k "not mysql and not redis"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run up down tls test measure screenshot hostile bench lint lock clean
+.PHONY: help setup run up down tls check test measure coverage screenshot hostile bench static lint lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -23,11 +24,17 @@ down:  ## stop what `make up` started
 tls:  ## HTTPS with a self-signed certificate, on port 8443; NAME=host names it
 	@scripts/tls.sh $(NAME)
 
+check: static models/.pulled  ## static checks, and the tests that need no server and no model
+	@$(BIN)/pytest -n $$(nproc) --dist loadfile $(QUICK) $(ARGS)
+
 test: setup $(VENV)/.tools $(VENV)/.browser  ## run all tests; ARGS="-k nonce" goes to pytest
 	@scripts/test.sh $(BIN) $(ARGS)
 
-measure: setup $(VENV)/.tools  ## hold measured times and rates to their targets; docs/measurements.md has results
+measure: setup $(VENV)/.tools  ## hold times and rates to their targets, on a quiet machine
 	@$(BIN)/pytest -m measure -s $(ARGS)
+
+coverage: setup $(VENV)/.tools  ## which lines of app/ and config/ the tests run that need no server
+	@$(BIN)/pytest -n $$(nproc) --dist loadfile --cov --cov-report=term:skip-covered tests/unit tests/contract tests/web -m "not measure and not alone" $(ARGS)
 
 hostile: setup $(VENV)/.tools  ## attack a server of its own, in namespaces that nothing can leave
 	@$(BIN)/python -m tests.hostile $(ARGS)
@@ -39,11 +46,13 @@ screenshot: setup $(VENV)/.tools $(VENV)/.browser  ## take the README's picture 
 bench: setup  ## measure beside PaddleX serving and rapidocr_api; ARGS="--help" goes to bench/
 	@$(BIN)/python -m bench $(ARGS)
 
-lint: $(VENV)/.installed $(VENV)/.tools  ## ruff, mypy, import-linter, pip-audit
+lint: static  ## ruff, mypy, import-linter, pip-audit
+	@scripts/audit.sh $(BIN)
+
+static: $(VENV)/.installed $(VENV)/.tools
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@scripts/audit.sh $(BIN)
 
 lock: $(VENV)/.tools  ## pin requirements.in and requirements-dev.in anew
 	@scripts/lock.sh
