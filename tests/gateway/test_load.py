@@ -94,7 +94,7 @@ Kind = Callable[[int], Iterator[socket.socket]]
 @pytest.mark.alone
 @pytest.mark.parametrize("kind", [slow_clients, storm])
 def test_others_are_answered_under_attack(gateway: Gateway, kind: Kind) -> None:
-    assert throughput_kept(gateway, kind, rounds=1, window_s=3) > 0.3
+    assert throughput_kept(gateway, kind, rounds=1, window_s=5) > 0.3
 
 
 @pytest.mark.measure
@@ -145,8 +145,12 @@ def host() -> Iterator[PictureHost]:
 
 @pytest.fixture(scope="module")
 def fetching(make_gateway: MakeGateway, host: PictureHost) -> Gateway:
+    """Warmed up, because it is asked for its peak at once."""
     return make_gateway(
-        OCR_FETCH__ALLOW_NETWORKS="127.0.0.0/8", OCR_FETCH__ALLOW_PORTS=host.port, OCR_ENGINE__QUEUE_WAIT_S=2
+        OCR_FETCH__ALLOW_NETWORKS="127.0.0.0/8",
+        OCR_FETCH__ALLOW_PORTS=host.port,
+        OCR_ENGINE__QUEUE_WAIT_S=2,
+        OCR_ENGINE__WARM_UP="true",
     )
 
 
@@ -162,7 +166,7 @@ class Flood:
 
 @pytest.mark.alone
 def test_five_times_more_than_can_be_done_is_refused_at_once(fetching: Gateway, host: PictureHost) -> None:
-    flood = flooded(fetching, host, fetching.caller("flood"), seconds=6)
+    flood = flooded(fetching, host, fetching.caller("flood"), seconds=10)
     assert flood.goodput > 0.3 * flood.peak
     assert max(flood.refusal_s, flood.health_s) < 3 * 0.1
 
@@ -178,6 +182,7 @@ def test_five_times_more_than_can_be_done(fetching: Gateway, host: PictureHost) 
 def flooded(gateway: Gateway, host: PictureHost, caller: Caller, seconds: int) -> Flood:
     """Ask five times the peak. The first quarter, in which the queue fills, does not count as goodput."""
     peak = closed_loop(gateway, caller, host, seconds / 2)
+    assert peak, "the machine is too busy: four callers alone were refused"
     health: list[float] = []
     stop = threading.Event()
     watcher = threading.Thread(target=watch_health, args=(gateway, health, stop))
@@ -208,7 +213,10 @@ def ask(gateway: Gateway, caller: Caller, host: PictureHost, session: requests.S
 
 
 def closed_loop(gateway: Gateway, caller: Caller, host: PictureHost, seconds: float) -> float:
-    """The most that it answers a second: four callers who wait for each answer, after two seconds."""
+    """The most that it answers a second: four callers who wait for each answer, after the first of them.
+
+    Measured for so long, and on a slow machine until there are four answers more.
+    """
     answers, stop = Answers(), threading.Event()
 
     def keep_asking() -> None:
@@ -219,9 +227,10 @@ def closed_loop(gateway: Gateway, caller: Caller, host: PictureHost, seconds: fl
     threads = [threading.Thread(target=keep_asking) for _ in range(4)]
     for thread in threads:
         thread.start()
-    time.sleep(2)
-    begun = time.monotonic()
+    await_true(lambda: len(answers.statuses) >= 4)
+    begun, before = time.monotonic(), len(answers.statuses)
     time.sleep(seconds)
+    await_true(lambda: len(answers.statuses) >= before + 4)
     ended = time.monotonic()
     stop.set()
     for thread in threads:
