@@ -28,8 +28,8 @@ from app.errors import (
     UsernameMissing,
 )
 from app.model.account import Account
-from app.model.claim import OcrRequest, Value
-from app.ports import Accounts
+from app.model.claim import Claim, Value
+from app.ports import Accounts, PictureSource
 
 UNSIGNED_FIELDS = frozenset({"sign", "picture_base64"})
 PICTURE_FIELDS = ("picture_url", "picture_base64", "image")
@@ -71,49 +71,52 @@ def require_labels(fields: Mapping[str, object]) -> None:
         raise PictureMissing("no picture", field=PICTURE_FIELDS[0])
 
 
-def authenticate(request: OcrRequest, accounts: Accounts, *, now: float, policy: SignaturePolicy) -> Account:
+def authenticate(claim: Claim, accounts: Accounts, *, now: float, policy: SignaturePolicy) -> Account:
     """The account whose secret signed this request; `require_permitted` says whether it may go on.
 
     now: Unix seconds. Raises TimestampExpired, SignWrong or DependencyUnavailable. An unknown user gets the
     same answer as a wrong signature, after the same look-ups and as many signatures were computed: what this
     process or a cache knows is enough to let a caller in, but not to refuse one.
     """
-    _check_timestamp(request, now, policy)
-    remembered = accounts.remembered(request.username)
-    if _signed_by(request, remembered) and remembered is not None:
+    _check_timestamp(claim, now, policy)
+    remembered = accounts.remembered(claim.username)
+    if _signed_by(claim, remembered) and remembered is not None:
         return remembered
-    cached = accounts.cached(request.username)
-    proven = cached.account if _signed_by(request, cached.account) else None
+    cached = accounts.cached(claim.username)
+    proven = cached.account if _signed_by(claim, cached.account) else None
     if proven is not None and cached.fresh:
         return proven
     try:
-        account = accounts.find(request.username)
+        account = accounts.find(claim.username)
     except DependencyUnavailable:
         if proven is not None:
             return proven
         raise
-    if not _signed_by(request, account) or account is None:
+    if not _signed_by(claim, account) or account is None:
         raise SignWrong("unknown user" if account is None else "wrong signature")
     return account
 
 
-def require_permitted(request: OcrRequest, account: Account) -> None:
-    """Of a request that this account has signed. Raises SignWrong, RequestMalformed or UserDisabled."""
-    if not _picture_bound(request):
+def require_permitted(claim: Claim, account: Account, sent: PictureSource | None = None) -> None:
+    """Check what the account's signature alone does not prove: the picture that was sent, and the user.
+
+    Raises SignWrong, RequestMalformed or UserDisabled.
+    """
+    if sent is not None and not _covers(claim, sent()):
         raise SignWrong("another picture than was signed")
     if not account.enabled:
-        raise UserDisabled(request.username)
+        raise UserDisabled(claim.username)
 
 
-def nonce_ttl_s(request: OcrRequest, *, now: float, policy: SignaturePolicy) -> float:
+def nonce_ttl_s(claim: Claim, *, now: float, policy: SignaturePolicy) -> float:
     """How long this nonce must be remembered: until its timestamp has expired, and as long as a request may
     take: one whose timestamp was good when it came may ask for its nonce only at its end.
 
     A fixed time would let a body dated ahead be replayed after its nonce was forgotten.
     """
-    if request.timestamp is None or request.legacy:
+    if claim.timestamp is None or claim.legacy:
         return policy.legacy_nonce_days * 86_400
-    return request.timestamp + policy.max_age_s - now + policy.longest_request_s
+    return claim.timestamp + policy.max_age_s - now + policy.longest_request_s
 
 
 def sign(secret: str, fields: Mapping[str, str]) -> str:
@@ -144,25 +147,23 @@ def _given(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def _check_timestamp(request: OcrRequest, now: float, policy: SignaturePolicy) -> None:
-    if request.timestamp is None:
-        if request.legacy:
+def _check_timestamp(claim: Claim, now: float, policy: SignaturePolicy) -> None:
+    if claim.timestamp is None:
+        if claim.legacy:
             return
         raise TimestampExpired("no timestamp", field="timestamp")
-    age = now - request.timestamp
+    age = now - claim.timestamp
     if not -policy.max_ahead_s <= age <= policy.max_age_s:
         raise TimestampExpired(f"{age:.0f} s old", field="timestamp")
 
 
-def _signed_by(request: OcrRequest, account: Account | None) -> bool:
+def _signed_by(claim: Claim, account: Account | None) -> bool:
     """Whether one of the account's secrets made `sign`; every secret is tried, so that time tells nothing."""
-    usable = account is not None and (account.allow_legacy_sign or not request.legacy)
+    usable = account is not None and (account.allow_legacy_sign or not claim.legacy)
     secrets = account.secrets if account is not None and usable else ()
-    if not re.fullmatch(
-        f"[0-9a-f]{{{_HEX_DIGITS['md5' if request.legacy else 'hmac-sha256']}}}", request.sign
-    ):
+    if not re.fullmatch(f"[0-9a-f]{{{_HEX_DIGITS['md5' if claim.legacy else 'hmac-sha256']}}}", claim.sign):
         return False
-    given, expected = request.sign.encode(), _signer(request)
+    given, expected = claim.sign.encode(), _signer(claim)
     matches = [
         hmac.compare_digest(given, expected(secret).encode())
         for secret in (*secrets, *_NOBODY)[: len(_NOBODY)]
@@ -170,19 +171,18 @@ def _signed_by(request: OcrRequest, account: Account | None) -> bool:
     return any(matches[: len(secrets)])
 
 
-def _signer(request: OcrRequest) -> Callable[[str], str]:
-    """Secret -> the signature that it makes of this request."""
-    if request.legacy:
-        return partial(sign_legacy, username=request.username, nonce=request.nonce)
-    return partial(_sign_string, signed=string_to_sign(request.signed_fields))
+def _signer(claim: Claim) -> Callable[[str], str]:
+    """Secret -> the signature that it makes of this claim."""
+    if claim.legacy:
+        return partial(sign_legacy, username=claim.username, nonce=claim.nonce)
+    return partial(_sign_string, signed=string_to_sign(claim.signed_fields))
 
 
 def _sign_string(secret: str, signed: str) -> str:
     return hmac.digest(secret.encode(), signed.encode(), "sha256").hex()
 
 
-def _picture_bound(request: OcrRequest) -> bool:
-    """The signature covers a sent picture by its digest alone, so the digest must be the picture's."""
-    if request.picture is None:
-        return True
-    return hmac.compare_digest(hashlib.sha256(request.picture()).hexdigest(), request.picture_sha256 or "")
+def _covers(claim: Claim, picture: bytes) -> bool:
+    """Whether the signed digest is the picture's; the signature covers a sent picture by its digest alone."""
+    signed = claim.signed_fields.get("picture_sha256", "")
+    return hmac.compare_digest(hashlib.sha256(picture).hexdigest(), signed)

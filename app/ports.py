@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import date
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar
 
 from app.model.account import Account, CachedAccount, Quota
-from app.model.claim import OcrRequest, never
+from app.model.claim import Claim
 from app.model.reading import Page, ReadOptions, ReadResult
 from app.model.usage import UsageRecord, UsageReport, UserQuota, UserUsage
 
@@ -19,6 +20,13 @@ if TYPE_CHECKING:
     Image = NDArray[np.uint8]
 
 T = TypeVar("T")
+
+PictureSource = Callable[[], bytes]
+"""Gives the picture that came with a request. Decodes it at the first call; may raise RequestMalformed."""
+
+
+def not_cancelled() -> bool:
+    return False
 
 
 class Clock(Protocol):
@@ -47,7 +55,9 @@ class Accounts(Protocol):
 
 
 class Admission(Protocol):
-    def admit(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> Quota:
+    def admit(
+        self, account: Account, claim: Claim, *, nonce_ttl_s: float, deadline: float = math.inf
+    ) -> Quota:
         """Spend the nonce, a place in the user's rate and one of its quota, and begin its usage record.
 
         All or nothing, in one atomic step shared by all workers. The same request_id with the same nonce
@@ -55,11 +65,13 @@ class Admission(Protocol):
         answer may have been lost; it is admitted without being charged twice. Raises NonceReplayed (also
         for a request_id that is another's), RateLimited, QuotaExhausted, UserDisabled (meanwhile),
         DependencyUnavailable.
+
+        deadline: on the monotonic clock; until then the caller waits.
         """
 
 
 class Nonces(Protocol):
-    def spend_nonce(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> None:
+    def spend_nonce(self, account: Account, claim: Claim, *, nonce_ttl_s: float) -> None:
         """Spend the nonce and a place in the user's rate, but none of its quota; no record is begun.
 
         Raises NonceReplayed, RateLimited, UserDisabled (meanwhile), DependencyUnavailable.
@@ -166,9 +178,11 @@ class Offload(Protocol):
     def ready(self) -> bool:
         """Whether the engine has read its built-in picture and takes work."""
 
-    def reserve(self, deadline: float, gone: Callable[[], bool] = never, username: str = "") -> Place:
+    def reserve(
+        self, deadline: float, cancelled: Callable[[], bool] = not_cancelled, username: str = ""
+    ) -> Place:
         """Raises Busy, with retry_after, where the picture could not be read in time.
 
         username: whose place it is, so that nobody keeps others out by pictures that never come.
-        gone: whether nobody waits for the answer any more. Then a read that has not begun never does.
+        cancelled: whether nobody waits for the answer any more. A read that has not started is then dropped.
         """

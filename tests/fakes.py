@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 from app.errors import NonceReplayed, QuotaExhausted, RateLimited
 from app.model.account import Account, CachedAccount, Quota
-from app.model.claim import OcrRequest
+from app.model.claim import Claim
 from app.model.usage import UsageRecord
 
 
@@ -66,10 +67,12 @@ class FakeAdmission:
         self.used: Counter[str] = Counter()
         self.unanswered: set[str] = set()
 
-    def admit(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> Quota:
-        spent_by = self.nonces.get((account.username, request.nonce))
-        known = request.request_id in self.nonces.values()
-        if spent_by is not None and (spent_by != request.request_id or spent_by not in self.unanswered):
+    def admit(
+        self, account: Account, claim: Claim, *, nonce_ttl_s: float, deadline: float = math.inf
+    ) -> Quota:
+        spent_by = self.nonces.get((account.username, claim.nonce))
+        known = claim.request_id in self.nonces.values()
+        if spent_by is not None and (spent_by != claim.request_id or spent_by not in self.unanswered):
             raise NonceReplayed
         if spent_by is None and known:
             raise NonceReplayed
@@ -77,9 +80,9 @@ class FakeAdmission:
         if spent_by is None:
             if limit is not None and self.used[account.username] >= limit:
                 raise QuotaExhausted
-            self.nonces[account.username, request.nonce] = request.request_id
+            self.nonces[account.username, claim.nonce] = claim.request_id
             self.used[account.username] += 1
-            self.unanswered.add(request.request_id)
+            self.unanswered.add(claim.request_id)
         return Quota(limit, None if limit is None else limit - self.used[account.username])
 
 

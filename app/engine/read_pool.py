@@ -19,9 +19,8 @@ from gevent.threadpool import ThreadPool
 
 from app.errors import Busy, OcrFailed, ServiceError
 from app.limits.shares import UserPlace, UserShares, share_of
-from app.model.claim import never
 from app.model.reading import ReadOptions, ReadResult
-from app.ports import Clock
+from app.ports import Clock, not_cancelled
 from app.system.memory import give_back_free_pages, resident_mb
 
 
@@ -63,7 +62,9 @@ class Inline:
         self.start()
         return True
 
-    def reserve(self, deadline: float, gone: Callable[[], bool] = never, username: str = "") -> InlinePlace:
+    def reserve(
+        self, deadline: float, cancelled: Callable[[], bool] = not_cancelled, username: str = ""
+    ) -> InlinePlace:
         return InlinePlace(self)
 
     def read(self, data: bytes, options: ReadOptions) -> tuple[ReadResult, int]:
@@ -148,8 +149,10 @@ class NativeThreads:
     def ready(self) -> bool:
         return self._reader is not None and not self._overrun
 
-    def reserve(self, deadline: float, gone: Callable[[], bool] = never, username: str = "") -> NativePlace:
-        if gone():
+    def reserve(
+        self, deadline: float, cancelled: Callable[[], bool] = not_cancelled, username: str = ""
+    ) -> NativePlace:
+        if cancelled():
             raise Busy(CALLER_GONE)
         if not self.ready():
             raise Busy("the engine is not ready", retry_after=1)
@@ -158,7 +161,7 @@ class NativeThreads:
         # Where a thread is free the estimate decides nothing: it may be wrong, and only reads correct it.
         if wait_s > min(self._queue_wait_s, max(0.0, deadline - now - self._read_s)):
             raise Busy(f"{wait_s:.1f} s to wait", retry_after=self._retry_after(wait_s))
-        return NativePlace(self, deadline, now, gone, username)
+        return NativePlace(self, deadline, now, cancelled, username)
 
     def _expected_wait_s(self, username: str) -> float:
         """Of a further picture of this user, before which each other user gets as many turns as this one."""

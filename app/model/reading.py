@@ -36,6 +36,19 @@ class ReadOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadOrder:
+    """What is to be done: which picture to read, how, and until when.
+
+    picture_url: None where the picture came with the request.
+    deadline: on the monotonic clock, in seconds.
+    """
+
+    picture_url: str | None
+    deadline: float
+    options: ReadOptions = ReadOptions()
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """One recognised line: its text, mean character probability (0-1) and quadrilateral.
 

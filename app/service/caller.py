@@ -10,8 +10,8 @@ from app.authenticate import SignaturePolicy, authenticate, require_permitted
 from app.errors import Busy, DependencyUnavailable, OcrFailed, RateLimited, ServiceError, SignWrong
 from app.limits.refusals import RefusalLimit
 from app.model.account import Account
-from app.model.claim import OcrRequest
-from app.ports import Accounts, Clock, Failures
+from app.model.claim import Claim
+from app.ports import Accounts, Clock, Failures, PictureSource
 
 OUR_FAULT = (OcrFailed, DependencyUnavailable)
 """No refusals: the caller can do nothing about them."""
@@ -32,44 +32,44 @@ class CallerCheck:
     sleep_until: Callable[[float], None]
 
     @contextmanager
-    def proven(self, request: OcrRequest, *, now: float) -> Iterator[Account]:
+    def proven(self, claim: Claim, sent: PictureSource | None = None, *, now: float) -> Iterator[Account]:
         """The account that signed the request and may go on; refusals raised inside count against it.
 
-        now: Unix seconds. Raises TimestampExpired, SignWrong, RequestMalformed, UserDisabled, RateLimited,
-        DependencyUnavailable.
+        sent: the picture that came with the request, if one did. now: Unix seconds. Raises TimestampExpired,
+        SignWrong, RequestMalformed, UserDisabled, RateLimited, DependencyUnavailable.
         """
-        self.refusals.check(request.username, request.address)
-        account = self._signer(request, now)
+        self.refusals.check(claim.username, claim.address)
+        account = self._signer(claim, now)
         try:
-            require_permitted(request, account)
+            require_permitted(claim, account, sent)
             yield account
         except OUR_FAULT:
             raise
         except ServiceError as error:
-            self.refusals.count(request.username, request.address, busy=isinstance(error, Busy))
+            self.refusals.count(claim.username, claim.address, busy=isinstance(error, Busy))
             raise
 
-    def _signer(self, request: OcrRequest, now: float) -> Account:
+    def _signer(self, claim: Claim, now: float) -> Account:
         arrived = self.clock.monotonic()
         try:
-            return self._limited(request, now)
+            return self._limited(claim, now)
         except (SignWrong, RateLimited, DependencyUnavailable):
             step_s = self.refused_ms / 1000
             self.sleep_until(arrived + step_s * ((self.clock.monotonic() - arrived) // step_s + 1))
             raise
 
-    def _limited(self, request: OcrRequest, now: float) -> Account:
+    def _limited(self, claim: Claim, now: float) -> Account:
         """The limit is asked once the signature is known to be wrong, so that nobody is locked out by others.
 
         Where a password may be guessed it holds for the right one as well, which would show itself otherwise.
         The signature is computed all the same: nobody can tell by the time which names have such a password.
         """
         try:
-            account = authenticate(request, self.accounts, now=now, policy=self.policy)
+            account = authenticate(claim, self.accounts, now=now, policy=self.policy)
         except SignWrong:
-            self.failures.check(request.address, request.username)
-            self.failures.count(request.address, request.username)
+            self.failures.check(claim.address, claim.username)
+            self.failures.count(claim.address, claim.username)
             raise
         if account.allow_legacy_sign:
-            self.failures.check(request.address, request.username)
+            self.failures.check(claim.address, claim.username)
         return account

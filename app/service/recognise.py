@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from app.authenticate import nonce_ttl_s
 from app.errors import DependencyUnavailable, OcrFailed, ServiceError
-from app.model.claim import OcrRequest
-from app.model.reading import Elapsed, OcrAnswer, ReadResult
+from app.model.claim import Claim
+from app.model.reading import Elapsed, OcrAnswer, ReadOrder, ReadResult
 from app.model.usage import RECOGNISED, UsageRecord
-from app.ports import Admission, Clock, Fetcher, Offload, UsageLog
+from app.ports import Admission, Clock, Fetcher, Offload, PictureSource, UsageLog, not_cancelled
 from app.service.caller import CallerCheck
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,41 +24,49 @@ class OcrService:
     offload: Offload
     clock: Clock
 
-    def handle(self, request: OcrRequest) -> OcrAnswer:
+    def handle(
+        self,
+        claim: Claim,
+        order: ReadOrder,
+        sent: PictureSource | None = None,
+        *,
+        cancelled: Callable[[], bool] = not_cancelled,
+        on_proven: Callable[[], None] = lambda: None,
+    ) -> OcrAnswer:
         """Read the picture of a signed request; only a picture that was read is charged.
 
-        Raises ServiceError. Until the signature has proven the caller nothing is stored, and an overload
-        answer comes before the nonce is spent, so that the same body can be sent again.
+        sent: the picture, where it came with the request. cancelled: whether the caller has hung up.
+        on_proven: called once the signature has proven the caller; nothing is stored before.
+        Raises ServiceError. Busy comes before the nonce is spent, so that the same body can be sent again.
         """
-        started = self.clock.monotonic()
-        now = self.clock.now()
-        ttl = nonce_ttl_s(request, now=now, policy=self.caller.policy)
-        with self.caller.proven(request, now=now) as account:
-            request.proven()
-            with self.offload.reserve(request.deadline, request.gone, request.username) as place:
-                quota = self.admission.admit(account, request, nonce_ttl_s=ttl)
-                with self._failure_recorded(request, started):
-                    data, fetch_ms = self._picture(request)
-                    reading, queue_ms = place.read(data, request.options)
-                elapsed = Elapsed(
-                    queue_ms, fetch_ms, reading.decode_ms, reading.ocr_ms, self._ms_since(started)
-                )
-                self.usage.finish(_success(request, reading, elapsed))
-        return OcrAnswer(request.request_id, reading, elapsed, quota, request.options.boxes)
+        started, now = self.clock.monotonic(), self.clock.now()
+        ttl = nonce_ttl_s(claim, now=now, policy=self.caller.policy)
+        with self.caller.proven(claim, sent, now=now) as account:
+            on_proven()
+            with self.offload.reserve(order.deadline, cancelled, claim.username) as place:
+                quota = self.admission.admit(account, claim, nonce_ttl_s=ttl, deadline=order.deadline)
+                with self._failure_recorded(claim, started):
+                    data, fetch_ms = self._picture(claim, order, sent)
+                    reading, queue_ms = place.read(data, order.options)
+                total_ms = self._ms_since(started)
+                elapsed = Elapsed(queue_ms, fetch_ms, reading.decode_ms, reading.ocr_ms, total_ms)
+                self.usage.finish(_success(claim, reading, elapsed))
+        return OcrAnswer(claim.request_id, reading, elapsed, quota, order.options.boxes)
 
-    def _picture(self, request: OcrRequest) -> tuple[bytes, int]:
-        if request.picture is not None:
-            return request.picture(), 0
+    def _picture(self, claim: Claim, order: ReadOrder, sent: PictureSource | None) -> tuple[bytes, int]:
+        """The picture's bytes, and the milliseconds that the download took."""
+        if sent is not None:
+            return sent(), 0
         started = self.clock.monotonic()
-        url = request.picture_url or ""
-        data = self.fetcher.fetch(url, username=request.username, deadline=request.deadline)
+        url = order.picture_url or ""
+        data = self.fetcher.fetch(url, username=claim.username, deadline=order.deadline)
         return data, self._ms_since(started)
 
     @contextmanager
-    def _failure_recorded(self, request: OcrRequest, started: float) -> Iterator[None]:
-        """Whatever ends an admitted request is written down and gives its quota back, even the worker's end.
+    def _failure_recorded(self, claim: Claim, started: float) -> Iterator[None]:
+        """Record whatever ends an admitted request, even the worker's end, and give its quota back.
 
-        A store that is down must not hide the first error; it closes the record later on its own.
+        The first error is raised even where the store is down; the store closes the record later on its own.
         """
         try:
             yield
@@ -70,18 +74,18 @@ class OcrService:
             code = error.status_code if isinstance(error, ServiceError) else OcrFailed.status_code
             elapsed = Elapsed(total=self._ms_since(started))
             with suppress(DependencyUnavailable):
-                self.usage.finish(UsageRecord(request.request_id, request.username, code, elapsed))
+                self.usage.finish(UsageRecord(claim.request_id, claim.username, code, elapsed))
             raise
 
     def _ms_since(self, started: float) -> int:
         return round((self.clock.monotonic() - started) * 1000)
 
 
-def _success(request: OcrRequest, reading: ReadResult, elapsed: Elapsed) -> UsageRecord:
+def _success(claim: Claim, reading: ReadResult, elapsed: Elapsed) -> UsageRecord:
     lines = reading.page.lines
     return UsageRecord(
-        request_id=request.request_id,
-        username=request.username,
+        request_id=claim.request_id,
+        username=claim.username,
         status_code=RECOGNISED,
         elapsed=elapsed,
         picture=reading.picture,

@@ -12,7 +12,7 @@ from datetime import date
 from app.authenticate import nonce_ttl_s
 from app.errors import Busy, RateLimited, RequestMalformed
 from app.model.account import Account
-from app.model.claim import OcrRequest
+from app.model.claim import Claim
 from app.model.usage import Usage
 from app.ports import Clock, Nonces, Reports
 from app.service.caller import CallerCheck
@@ -89,16 +89,16 @@ class UsageService:
     limit: ReportLimit
     clock: Clock
 
-    def handle(self, request: OcrRequest, *, first: date, last: date, whose: str | None) -> Usage:
+    def handle(self, claim: Claim, *, first: date, last: date, whose: str | None) -> Usage:
         """Raises ServiceError. The nonce is spent, the quota is not; where there are too many reports at once
         the nonce is not spent either, so that the same query can be sent again.
 
         whose: None is the caller; an administrator may name another user, or EVERYBODY.
         """
         now = self.clock.now()
-        ttl = nonce_ttl_s(request, now=now, policy=self.caller.policy)
-        with self.caller.proven(request, now=now) as account, self.limit.held(account.username):
-            self.nonces.spend_nonce(account, request, nonce_ttl_s=ttl)
+        ttl = nonce_ttl_s(claim, now=now, policy=self.caller.policy)
+        with self.caller.proven(claim, now=now) as account, self.limit.held(account.username):
+            self.nonces.spend_nonce(account, claim, nonce_ttl_s=ttl)
             return self._usage(account, first, last, whose)
 
     def _usage(self, account: Account, first: date, last: date, whose: str | None) -> Usage:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import partial
 
 from flask import Blueprint, Request, Response, g, request
@@ -47,12 +47,12 @@ def blueprint(
                 unproven.release()
 
             fields, image = _fields(request, reader, unproven)
-            asked = decode_request(
+            claim, order, sent = decode_request(
                 fields, image, request_id=g.request_id, arrived=arrived, limits=limits, address=address
             )
-            gone = partial(hung_up, request.environ.get("gunicorn.socket"))
-            g.username = asked.username
-            answer = service.handle(replace(asked, gone=gone, proven=proven))
+            cancelled = partial(hung_up, request.environ.get("gunicorn.socket"))
+            g.username = claim.username
+            answer = service.handle(claim, order, sent, cancelled=cancelled, on_proven=proven)
         g.outcome, g.answer = (RECOGNISED, ""), answer
         response = json_answer(encode_answer(answer, tips=tip(tips, "ok")))
         if answer.quota.remaining is not None:

@@ -24,7 +24,7 @@ from app.errors import (
     UsernameMissing,
 )
 from app.model.account import USERNAME
-from app.model.claim import OcrRequest, Value
+from app.model.claim import Claim, Value
 from app.model.usage import Usage, UsageFigures, UserQuota, UserUsage
 from app.ports import Clock
 from app.service.report_usage import UsageService
@@ -78,7 +78,7 @@ def blueprint(service: UsageService, *, clock: Clock, max_days: int) -> Blueprin
         require_caller(fields)
         query = _checked(fields)
         first, last = _days(query, today=datetime.fromtimestamp(clock.now(), UTC).date(), max_days=max_days)
-        told = service.handle(_as_request(query, fields, clock), first=first, last=last, whose=query.of)
+        told = service.handle(_claim(query, fields), first=first, last=last, whose=query.of)
         return json_answer(encode(told) | {"request_id": g.request_id})
 
     return routes
@@ -206,8 +206,8 @@ def _day(text: str | None, field: str) -> date | None:
     return found
 
 
-def _as_request(query: UsageQuery, fields: dict[str, Value], clock: Clock) -> OcrRequest:
-    return OcrRequest(
+def _claim(query: UsageQuery, fields: dict[str, Value]) -> Claim:
+    return Claim(
         request_id=g.request_id,
         username=query.username,
         nonce=query.nonce,
@@ -215,6 +215,5 @@ def _as_request(query: UsageQuery, fields: dict[str, Value], clock: Clock) -> Oc
         timestamp=query.timestamp,
         legacy=False,
         signed_fields={name: as_signed(v) for name, v in fields.items() if name not in UNSIGNED_FIELDS},
-        deadline=clock.monotonic(),
         address=request.remote_addr or "",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -12,7 +11,7 @@ from uuid import NAMESPACE_OID, uuid5
 
 from app.limits.rate import Rate
 from app.model.account import Account
-from app.model.claim import OcrRequest
+from app.model.claim import Claim
 from app.ports import Accounts, Admission, Clock, UsageLog
 from app.state.redis_front.accounts import CachedAccounts, forget
 from app.state.redis_front.admission import RedisState
@@ -147,8 +146,8 @@ def id_of(name: str) -> str:
     return uuid5(NAMESPACE_OID, name).hex
 
 
-def ocr_request(nonce: str = "nonce-0001", *, request_id: str = "") -> OcrRequest:
-    return OcrRequest(
+def ocr_request(nonce: str = "nonce-0001", *, request_id: str = "") -> Claim:
+    return Claim(
         request_id=id_of(request_id or nonce),
         username="alice",
         nonce=nonce,
@@ -156,5 +155,4 @@ def ocr_request(nonce: str = "nonce-0001", *, request_id: str = "") -> OcrReques
         timestamp=None,
         legacy=False,
         signed_fields={},
-        deadline=math.inf,
     )

@@ -278,9 +278,8 @@ def test_a_request_empties_only_a_small_spool_and_only_in_its_time(
     monkeypatch.undo()
     account = redis_store.accounts.find("alice")
     assert account is not None
-    too_late = replace(ocr_request("next"), deadline=time.monotonic())
     with pytest.raises(DependencyUnavailable, match="no time"):
-        redis_store.state.admit(account, too_late, nonce_ttl_s=60)
+        redis_store.state.admit(account, ocr_request("next"), nonce_ttl_s=60, deadline=time.monotonic())
     assert len(redis_store.spool) == 2
     assert admit(redis_store, "next").remaining == 6
 

@@ -27,7 +27,8 @@ from app.errors import (
     UsernameMissing,
 )
 from app.model.account import Account
-from app.model.claim import OcrRequest
+from app.model.claim import Claim
+from app.ports import PictureSource
 from tests.fakes import FakeAccounts
 
 NOW = 1_800_000_000
@@ -37,9 +38,9 @@ LEGACY = Account(2, "legacy", ("their secret",), allow_legacy_sign=True)
 ACCOUNTS = FakeAccounts(ALICE, LEGACY, Account(3, "gone", ("a secret",), enabled=False))
 
 
-def request(**changes: object) -> OcrRequest:
-    """A request of alice's, signed with her newer secret after the changes unless they bring a sign."""
-    made = OcrRequest(
+def claim(**changes: object) -> Claim:
+    """A claim of alice's, signed with her newer secret after the changes unless they bring a sign."""
+    made = Claim(
         request_id="0" * 32,
         username="alice",
         nonce="nonce-0001",
@@ -47,32 +48,30 @@ def request(**changes: object) -> OcrRequest:
         timestamp=NOW,
         legacy=False,
         signed_fields={},
-        deadline=0.0,
-        picture_url="https://example.com/a.png",
     )
     made = replace(made, **changes)  # type: ignore[arg-type]
     fields = {"username": made.username, "nonce": made.nonce, "timestamp": str(made.timestamp)}
-    fields |= {"picture_url": made.picture_url or ""} | dict(made.signed_fields)
+    fields |= {"picture_url": "https://example.com/a.png"} | dict(made.signed_fields)
     return replace(made, signed_fields=fields, sign=made.sign or sign("new secret", fields))
 
 
-def legacy_request(**changes: object) -> OcrRequest:
+def legacy_claim(**changes: object) -> Claim:
     made = {"username": "legacy", "nonce": "7", "timestamp": None, "legacy": True}
-    return request(**made | {"sign": sign_legacy("their secret", "legacy", "7")} | changes)
+    return claim(**made | {"sign": sign_legacy("their secret", "legacy", "7")} | changes)
 
 
-def admitted(asked: OcrRequest, now: float = NOW) -> Account:
+def admitted(asked: Claim, sent: PictureSource | None = None, now: float = NOW) -> Account:
     account = authenticate(asked, ACCOUNTS, now=now, policy=POLICY)
-    require_permitted(asked, account)
+    require_permitted(asked, account, sent)
     return account
 
 
 def test_a_signed_request_is_its_users() -> None:
-    assert admitted(request()) is ALICE
+    assert admitted(claim()) is ALICE
 
 
 def test_both_active_secrets_sign() -> None:
-    asked = request()
+    asked = claim()
     assert admitted(replace(asked, sign=sign("old secret", asked.signed_fields))) is ALICE
 
 
@@ -88,26 +87,26 @@ def test_the_string_to_sign_is_the_contracts() -> None:
     "field", ["username", "nonce", "timestamp", "picture_url", "picture_sha256", "boxes", "min_score"]
 )
 def test_any_field_changed_after_signing_is_refused(field: str) -> None:
-    asked = request(signed_fields={"picture_sha256": "0" * 64, "boxes": "true", "min_score": "0.5"})
+    asked = claim(signed_fields={"picture_sha256": "0" * 64, "boxes": "true", "min_score": "0.5"})
     changed = dict(asked.signed_fields) | {field: asked.signed_fields[field] + "0"}
     with pytest.raises(SignWrong):
         admitted(replace(asked, signed_fields=changed))
 
 
 def test_fields_cannot_be_split_anew() -> None:
-    signature = request(signed_fields={"picture_url": "https://x/?a=1&nonce=nonce-0002"}).sign
+    signature = claim(signed_fields={"picture_url": "https://x/?a=1&nonce=nonce-0002"}).sign
     split = {"picture_url": "https://x/?a=1", "nonce": "nonce-0002"}
     with pytest.raises(SignWrong):
-        admitted(request(nonce="nonce-0002", signed_fields=split, sign=signature))
+        admitted(claim(nonce="nonce-0002", signed_fields=split, sign=signature))
 
 
 @pytest.mark.parametrize(
     "sign_",
     [
         "0" * 64,
-        request().sign[:-1],
-        request().sign.upper(),
-        request().sign + "0",
+        claim().sign[:-1],
+        claim().sign.upper(),
+        claim().sign + "0",
         "é" * 64,
         "０" * 64,
         "\n",
@@ -116,12 +115,12 @@ def test_fields_cannot_be_split_anew() -> None:
 )
 def test_a_wrong_sign_is_refused_whatever_its_form(sign_: str) -> None:
     with pytest.raises(SignWrong):
-        admitted(request(sign=sign_))
+        admitted(claim(sign=sign_))
 
 
 def test_an_unknown_user_cannot_be_told_from_a_wrong_sign() -> None:
     errors = []
-    for asked in (request(username="nobody"), request(sign="0" * 64)):
+    for asked in (claim(username="nobody"), claim(sign="0" * 64)):
         with pytest.raises(ServiceError) as caught:
             admitted(asked)
         errors.append((type(caught.value), caught.value.field, caught.value.stage))
@@ -129,24 +128,24 @@ def test_an_unknown_user_cannot_be_told_from_a_wrong_sign() -> None:
 
 
 def test_another_users_sign_is_refused() -> None:
-    asked = request(username="legacy")
+    asked = claim(username="legacy")
     with pytest.raises(SignWrong):
         admitted(asked)
 
 
 @pytest.mark.parametrize("age", [-60, 0, 300])
 def test_a_timestamp_inside_the_window_is_good(age: int) -> None:
-    assert admitted(request(timestamp=NOW - age)) is ALICE
+    assert admitted(claim(timestamp=NOW - age)) is ALICE
 
 
 @pytest.mark.parametrize("timestamp", [NOW - 301, NOW + 61, NOW * 1000, 0, 10**17, None])
 def test_a_timestamp_outside_the_window_is_refused(timestamp: int | None) -> None:
     with pytest.raises(TimestampExpired):
-        admitted(request(timestamp=timestamp))
+        admitted(claim(timestamp=timestamp))
 
 
 def test_a_disabled_user_is_told_so_only_after_a_good_signature() -> None:
-    asked = request(username="gone")
+    asked = claim(username="gone")
     with pytest.raises(SignWrong):
         admitted(asked)
     with pytest.raises(UserDisabled):
@@ -155,37 +154,38 @@ def test_a_disabled_user_is_told_so_only_after_a_good_signature() -> None:
 
 def test_a_sent_picture_must_have_the_signed_digest() -> None:
     digest = hashlib.sha256(b"picture").hexdigest()
-    bound = {"picture_sha256": digest, "signed_fields": {"picture_sha256": digest}, "picture_url": None}
-    assert admitted(request(picture=lambda: b"picture", **bound)) is ALICE
-    with pytest.raises(SignWrong):
-        admitted(request(picture=lambda: b"another", **bound))
+    bound = claim(signed_fields={"picture_sha256": digest})
+    assert admitted(bound, lambda: b"picture") is ALICE
+    for asked, picture in ((bound, b"another"), (claim(), b"picture")):
+        with pytest.raises(SignWrong):
+            admitted(asked, lambda picture=picture: picture)
 
 
 def test_nobody_but_a_proven_caller_gets_a_picture_decoded() -> None:
     def decoded() -> bytes:
         raise AssertionError("decoded")
 
-    for asked in (request(sign="0" * 64), request(username="nobody"), request(timestamp=NOW - 301)):
+    for asked in (claim(sign="0" * 64), claim(username="nobody"), claim(timestamp=NOW - 301)):
         with pytest.raises(ServiceError):
-            admitted(replace(asked, picture=decoded))
+            admitted(asked, decoded)
 
 
 def test_the_original_scheme_is_for_users_who_may() -> None:
     """md5("username=<u>&password=<secret>&nonce=<n>"), as clients of the original service compute it."""
     digest = hashlib.md5(b"username=legacy&password=their secret&nonce=7").hexdigest()  # noqa: S324
-    assert admitted(legacy_request(sign=digest)) is LEGACY
+    assert admitted(legacy_claim(sign=digest)) is LEGACY
     theirs = sign_legacy("new secret", "alice", "7")
     with pytest.raises(SignWrong):
-        admitted(legacy_request(username="alice", sign=theirs))
+        admitted(legacy_claim(username="alice", sign=theirs))
     with pytest.raises(SignWrong):
-        admitted(legacy_request(sign=digest[:-1] + "x"))
+        admitted(legacy_claim(sign=digest[:-1] + "x"))
 
 
 def test_a_nonce_is_remembered_until_its_timestamp_expires() -> None:
     """Dated ahead, a body stays good for longer than the age limit: so must its nonce."""
-    assert nonce_ttl_s(request(timestamp=NOW + 60), now=NOW, policy=POLICY) == 480
-    assert nonce_ttl_s(request(timestamp=NOW - 300), now=NOW, policy=POLICY) == 120
-    assert nonce_ttl_s(legacy_request(), now=NOW, policy=POLICY) == 30 * 86_400
+    assert nonce_ttl_s(claim(timestamp=NOW + 60), now=NOW, policy=POLICY) == 480
+    assert nonce_ttl_s(claim(timestamp=NOW - 300), now=NOW, policy=POLICY) == 120
+    assert nonce_ttl_s(legacy_claim(), now=NOW, policy=POLICY) == 30 * 86_400
 
 
 @pytest.mark.parametrize("value", [None, "", 5, True])

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.errors import PictureMissing, RequestMalformed, ServiceError, UsernameMissing
-from app.model.claim import OcrRequest
-from app.model.reading import ReadOptions
+from app.model.claim import Claim
+from app.model.reading import ReadOptions, ReadOrder
+from app.ports import PictureSource
 from app.web.dialects.own import MAX_SPACE_BYTES, RequestLimits, decode_request, scan_form, scan_json
 
 LIMITS = RequestLimits(
@@ -33,7 +34,9 @@ SENT = {
 }
 
 
-def decode(fields: dict[str, Any], image: bytes | None = None) -> OcrRequest:
+def decode(
+    fields: dict[str, Any], image: bytes | None = None
+) -> tuple[Claim, ReadOrder, PictureSource | None]:
     return decode_request(fields, image, request_id="0" * 32, arrived=1000.0, limits=LIMITS)
 
 
@@ -133,33 +136,35 @@ def test_a_value_of_a_wrong_kind_names_its_field(value: str) -> None:
 
 def test_a_good_request() -> None:
     options = {"boxes": False, "min_score": "0.25", "side_limit": 1280, "charset": "latin", "orient": True}
-    asked = decode(GOOD | options | {"timeout_ms": 500})
-    assert (asked.username, asked.nonce, asked.timestamp) == ("alice", "nonce-0001", 1_800_000_000)
-    assert asked.options == ReadOptions(False, 0.25, 1280, "latin", True)
-    assert asked.deadline == 1000.5
-    assert asked.signed_fields["boxes"] == "false"
-    assert asked.signed_fields["timeout_ms"] == "500"
-    assert "sign" not in asked.signed_fields
-    assert not asked.legacy
+    claim, order, sent = decode(GOOD | options | {"timeout_ms": 500})
+    assert (claim.username, claim.nonce, claim.timestamp) == ("alice", "nonce-0001", 1_800_000_000)
+    assert claim.signed_fields["boxes"] == "false"
+    assert claim.signed_fields["timeout_ms"] == "500"
+    assert "sign" not in claim.signed_fields
+    assert not claim.legacy
+    read = ReadOptions(False, 0.25, 1280, "latin", True)
+    assert order == ReadOrder("https://example.com/a.png", deadline=1000.5, options=read)
+    assert sent is None
 
 
 def test_a_sent_picture() -> None:
-    asked = decode(without("picture_url") | SENT)
-    assert asked.picture is not None
-    assert asked.picture() == PICTURE
-    assert "picture_base64" not in asked.signed_fields
-    assert asked.signed_fields["picture_sha256"] == SENT["picture_sha256"]
+    claim, order, sent = decode(without("picture_url") | SENT)
+    assert sent is not None
+    assert sent() == PICTURE
+    assert order.picture_url is None
+    assert "picture_base64" not in claim.signed_fields
+    assert claim.signed_fields["picture_sha256"] == SENT["picture_sha256"]
 
 
 def test_a_file_in_a_form() -> None:
     text = {name: str(value) for name, value in without("picture_url").items()}
     text |= {"picture_sha256": SENT["picture_sha256"], "boxes": "true", "orient": "true", "timeout_ms": "800"}
-    asked = decode(scan_form(text), PICTURE)
-    assert asked.picture is not None
-    assert asked.picture() == PICTURE
-    assert asked.timestamp == 1_800_000_000
-    assert asked.options.orient
-    assert asked.signed_fields == {name: value for name, value in text.items() if name != "sign"}
+    claim, order, sent = decode(scan_form(text), PICTURE)
+    assert sent is not None
+    assert sent() == PICTURE
+    assert claim.timestamp == 1_800_000_000
+    assert order.options.orient
+    assert claim.signed_fields == {name: value for name, value in text.items() if name != "sign"}
 
 
 @pytest.mark.parametrize(
@@ -208,10 +213,10 @@ def test_a_field_of_wrong_form_is_named(fields: dict[str, Any], image: bytes | N
 
 @pytest.mark.parametrize("text", ["no base64!", "QUJD\n", "QUI", "\\u0051UJD", "签名"])
 def test_base64_is_not_looked_at_before_somebody_asks_for_the_picture(text: str) -> None:
-    asked = decode(without("picture_url") | SENT | {"picture_base64": text})
-    assert asked.picture is not None
+    _, _, sent = decode(without("picture_url") | SENT | {"picture_base64": text})
+    assert sent is not None
     with pytest.raises(RequestMalformed) as caught:
-        asked.picture()
+        sent()
     assert caught.value.field == "picture_base64"
 
 
@@ -219,9 +224,9 @@ def test_slashes_may_be_written_as_php_writes_them() -> None:
     picture = b"\xff" * 6
     sent = {"picture_base64": base64.b64encode(picture).decode(), "picture_sha256": "0" * 64}
     body = json.dumps(without("picture_url") | sent).replace("/", "\\/")
-    asked = decode(scan_json(body.encode()))
-    assert asked.picture is not None
-    assert asked.picture() == picture
+    _, _, sent = decode(scan_json(body.encode()))
+    assert sent is not None
+    assert sent() == picture
 
 
 MIB = 1024 * 1024
@@ -294,4 +299,4 @@ def test_labels_come_before_forms() -> None:
 )
 def test_the_original_scheme_is_known_by_its_form(changes: dict[str, Any], legacy: bool) -> None:
     fields = {name: value for name, value in (GOOD | changes).items() if value is not None}
-    assert decode(fields).legacy is legacy
+    assert decode(fields)[0].legacy is legacy

@@ -21,7 +21,7 @@ from app.decode.tiff_header import check_tiff
 from app.errors import PictureTooLarge, PictureUnsupported, RequestMalformed, ServiceError, SignWrong
 from app.fetch.url import UrlPolicy
 from app.model.account import Account
-from app.model.claim import OcrRequest
+from app.model.claim import Claim
 from app.web.body import decode_base64
 from app.web.dialects.own import scan_json
 from app.web.multipart import check_parts
@@ -53,9 +53,9 @@ def test_the_string_to_sign_can_be_read_back_so_no_two_requests_share_one(signed
 @example({"a=b": "c"}, {"a": "b=c"})
 def test_what_was_signed_is_what_is_let_in(signed: dict[str, str], sent: dict[str, str]) -> None:
     assume(signed != sent)
-    asked = OcrRequest(
+    asked = Claim(
         request_id="0" * 32, username="alice", nonce="nonce-0001", sign=sign("the secret", signed),
-        timestamp=NOW, legacy=False, signed_fields=signed, deadline=0.0,
+        timestamp=NOW, legacy=False, signed_fields=signed,
     )  # fmt: skip
     accounts = FakeAccounts(ALICE)
     assert authenticate(asked, accounts, now=NOW, policy=POLICY) is ALICE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from app.errors import (
 )
 from app.limits.refusals import RefusalLimit
 from app.model.account import Account, CachedAccount
-from app.model.claim import OcrRequest
-from app.model.reading import Line, Page, PictureInfo, ReadOptions, ReadResult
+from app.model.claim import Claim
+from app.model.reading import Line, Page, PictureInfo, ReadOptions, ReadOrder, ReadResult
 from app.model.usage import UsageRecord
 from app.ports import Offload
 from app.service.caller import CallerCheck
@@ -31,6 +32,7 @@ from tests.contract.state import sql_store
 from tests.fakes import FakeAccounts, FakeAdmission, FakeClock, FakeFailures, FakeUsageLog
 
 SECRET = "the secret of alice"
+URL = "https://example.com/a.png"
 READING = ReadResult(
     Page((Line("你好", 0.9, ((0, 0), (9, 0), (9, 5), (0, 5))),), "a model"),
     PictureInfo(9, 5, "PNG", "00"),
@@ -47,7 +49,7 @@ class Full:
     def ready(self) -> bool:
         return True
 
-    def reserve(self, deadline: float, gone: object = None, username: str = "") -> Inline:
+    def reserve(self, deadline: float, cancelled: object = None, username: str = "") -> Inline:
         raise Busy("full", retry_after=3)
 
 
@@ -113,10 +115,10 @@ class Story:
         assert isinstance(self.read, ReadResult)
         return self.read
 
-    def request(self, request_id: str = "a" * 32) -> OcrRequest:
+    def claim(self, request_id: str = "a" * 32) -> Claim:
         fields = {"username": "alice", "nonce": "nonce-0001", "timestamp": str(int(self.clock.now()))}
-        fields["picture_url"] = "https://example.com/a.png"
-        return OcrRequest(
+        fields["picture_url"] = URL
+        return Claim(
             request_id=request_id,
             username="alice",
             nonce="nonce-0001",
@@ -124,9 +126,10 @@ class Story:
             timestamp=int(self.clock.now()),
             legacy=False,
             signed_fields=fields,
-            deadline=self.clock.monotonic() + 30,
-            picture_url=fields["picture_url"],
         )
+
+    def order(self, wait_s: float = 30) -> ReadOrder:
+        return ReadOrder(URL, deadline=self.clock.monotonic() + wait_s)
 
     def with_offload(self, offload: Offload) -> OcrService:
         return replace(self.service, offload=offload)
@@ -134,10 +137,10 @@ class Story:
 
 def test_a_picture_that_is_read_is_charged_and_recorded() -> None:
     story = Story()
-    answer = story.service.handle(story.request())
+    answer = story.service.handle(story.claim(), story.order())
     assert answer.reading is READING
     assert (answer.quota.limit, answer.quota.remaining) == (10, 9)
-    assert story.fetcher.asked == ["https://example.com/a.png"]
+    assert story.fetcher.asked == [URL]
     assert story.read_pictures == [b"fetched"]
     record = story.usage.records["a" * 32]
     assert (record.status_code, record.lines, record.characters) == (6, 1, 2)
@@ -155,16 +158,29 @@ def test_a_picture_that_is_read_is_charged_and_recorded() -> None:
 def test_a_failure_is_recorded_and_not_charged(read: object, picture: bytes | Exception, code: int) -> None:
     story = Story(read, picture)
     with pytest.raises(ServiceError) as caught:
-        story.service.handle(story.request())
+        story.service.handle(story.claim(), story.order())
     assert caught.value.status_code == code
     assert story.usage.records["a" * 32].status_code == code
     assert story.admission.used["alice"] == 0
 
 
+def test_a_picture_that_was_sent_is_not_fetched() -> None:
+    story = Story()
+    sha256 = hashlib.sha256(b"sent").hexdigest()
+    fields = {"timestamp": str(int(story.clock.now())), "picture_sha256": sha256}
+    claim = replace(story.claim(), signed_fields=fields, sign=sign(SECRET, fields))
+    order = replace(story.order(), picture_url=None)
+    assert story.service.handle(claim, order, lambda: b"sent").elapsed.fetch == 0
+    with pytest.raises(SignWrong):
+        story.service.handle(claim, order, lambda: b"another")
+    assert story.read_pictures == [b"sent"]
+    assert not story.fetcher.asked
+
+
 def test_a_stranger_costs_nothing_but_the_signature() -> None:
     story = Story()
     with pytest.raises(SignWrong):
-        story.service.handle(replace(story.request(), sign="0" * 64))
+        story.service.handle(replace(story.claim(), sign="0" * 64), story.order())
     assert not (story.admission.nonces or story.fetcher.asked or story.usage.records)
 
 
@@ -186,55 +202,55 @@ def test_a_nonce_is_remembered_for_a_request_that_came_in_time_and_is_slow(tmp_p
     store.create()
     store.users.add("alice")
     service = replace(story.service, admission=store, usage=store)
-    request = story.request()
-    service.handle(request)
+    claim = story.claim()
+    service.handle(claim, story.order())
     story.clock.advance(300)  # as old as it may be
     late = replace(service, caller=replace(service.caller, accounts=SlowAccounts(story, 60)))
     with pytest.raises(NonceReplayed):
-        late.handle(replace(request, request_id="b" * 32, deadline=story.clock.monotonic() + 90))
+        late.handle(replace(claim, request_id="b" * 32), story.order(wait_s=90))
     store.close()
 
 
 def test_wrong_signatures_count_by_address_and_name_and_other_failures_do_not() -> None:
     story = Story()
-    request = replace(story.request(), address="192.0.2.1")
-    for wrong in (replace(request, sign="0" * 64), replace(request, username="nobody")):
+    claim = replace(story.claim(), address="192.0.2.1")
+    for wrong in (replace(claim, sign="0" * 64), replace(claim, username="nobody")):
         with pytest.raises(SignWrong):
-            story.service.handle(wrong)
+            story.service.handle(wrong, story.order())
     with pytest.raises(TimestampExpired):
-        story.service.handle(replace(request, timestamp=1))
-    story.service.handle(request)
+        story.service.handle(replace(claim, timestamp=1), story.order())
+    story.service.handle(claim, story.order())
     assert story.failures.counted == {("192.0.2.1", "alice"): 1, ("192.0.2.1", "nobody"): 1}
 
 
 def test_a_right_signature_passes_however_many_wrong_ones_came_from_its_address() -> None:
     story = Story()
-    request = replace(story.request(), address="192.0.2.1")
+    claim = replace(story.claim(), address="192.0.2.1")
     for name in ("alice", "nobody"):
         story.failures.refused.add(("192.0.2.1", name))
         with pytest.raises(RateLimited):
-            story.service.handle(replace(request, username=name, sign="0" * 64))
+            story.service.handle(replace(claim, username=name, sign="0" * 64), story.order())
     assert not story.failures.counted  # enough is known
-    assert story.service.handle(request).reading is READING
+    assert story.service.handle(claim, story.order()).reading is READING
 
 
 @pytest.mark.parametrize("legacy", [True, False])
 def test_a_right_guess_of_a_password_does_not_show_over_the_limit(legacy: bool) -> None:
     """The password of a user who may sign md5 can be tried with either signature."""
     story = Story()
-    request = story.request()
-    fields = {**request.signed_fields, "username": "legacy"}
-    right = sign_legacy(SECRET, "legacy", request.nonce) if legacy else sign(SECRET, fields)
-    asked = replace(request, username="legacy", signed_fields=fields, legacy=legacy, address="192.0.2.1")
+    claim = story.claim()
+    fields = {**claim.signed_fields, "username": "legacy"}
+    right = sign_legacy(SECRET, "legacy", claim.nonce) if legacy else sign(SECRET, fields)
+    asked = replace(claim, username="legacy", signed_fields=fields, legacy=legacy, address="192.0.2.1")
     story.failures.refused.add(("192.0.2.1", "legacy"))
     told = set()
     for signature in (right, "0" * len(right)):
         with pytest.raises(RateLimited) as refused:
-            story.service.handle(replace(asked, sign=signature))
+            story.service.handle(replace(asked, sign=signature), story.order())
         told.add((refused.value.retry_after, story.clock.now()))
         story.clock.advance_to(1_800_000_000.0)
     assert len(told) == 1
-    story.service.handle(replace(asked, sign=right, address="192.0.2.2"))
+    story.service.handle(replace(asked, sign=right, address="192.0.2.2"), story.order())
 
 
 @pytest.mark.parametrize(("took_s", "answered_s"), [(0, 0.01), (0.009, 0.01), (0.011, 0.02)])
@@ -245,7 +261,7 @@ def test_a_wrong_signature_is_answered_after_whole_steps(took_s: float, answered
     for name in ("alice", "nobody"):
         with pytest.raises(SignWrong):
             replace(story.service, caller=caller).handle(
-                replace(story.request(), username=name, sign="0" * 64)
+                replace(story.claim(), username=name, sign="0" * 64), story.order()
             )
         assert story.clock.now() - begun == pytest.approx(answered_s)
         story.clock.advance_to(begun)
@@ -274,8 +290,8 @@ def test_while_the_database_is_down_only_a_right_signature_shows_who_is_cached(f
     service = replace(story.service, caller=replace(story.service.caller, accounts=cache))
     for name in ("alice", "nobody"):
         with pytest.raises(DependencyUnavailable):
-            service.handle(replace(story.request(), username=name, sign="0" * 64))
-    assert service.handle(story.request()).reading is READING
+            service.handle(replace(story.claim(), username=name, sign="0" * 64), story.order())
+    assert service.handle(story.claim(), story.order()).reading is READING
 
 
 def test_a_secret_that_is_not_in_the_cache_yet_is_looked_for_in_the_database() -> None:
@@ -283,73 +299,76 @@ def test_a_secret_that_is_not_in_the_cache_yet_is_looked_for_in_the_database() -
     cache = Cache(Account(1, "alice", (SECRET,)), fresh=True, down=False)
     cache.known = CachedAccount(Account(1, "alice", ("an older secret",)), fresh=True)
     service = replace(story.service, caller=replace(story.service.caller, accounts=cache))
-    assert service.handle(story.request()).reading is READING
+    assert service.handle(story.claim(), story.order()).reading is READING
 
 
 def test_who_is_refused_again_and_again_is_answered_before_the_signature_is_looked_at() -> None:
     """Only from the address that the refused requests came from, and nobody else in that name."""
     story = Story()
-    here = replace(story.request(), address="192.0.2.1")
-    story.service.handle(here)
+    here = replace(story.claim(), address="192.0.2.1")
+    story.service.handle(here, story.order())
     for _ in range(10):
         with pytest.raises(NonceReplayed):
-            story.service.handle(replace(here, request_id="b" * 32))
+            story.service.handle(replace(here, request_id="b" * 32), story.order())
     story.failures.counted.clear()
     with pytest.raises(RateLimited) as refused:
-        story.service.handle(replace(here, sign="0" * 64))
+        story.service.handle(replace(here, sign="0" * 64), story.order())
     assert refused.value.retry_after
     assert not story.failures.counted
     with pytest.raises(NonceReplayed):
-        story.service.handle(replace(here, request_id="b" * 32, address="192.0.2.2"))
+        story.service.handle(replace(here, request_id="b" * 32, address="192.0.2.2"), story.order())
     with pytest.raises(SignWrong):
-        story.service.handle(replace(here, username="nobody", sign="0" * 64))
+        story.service.handle(replace(here, username="nobody", sign="0" * 64), story.order())
     story.clock.advance(11)
     with pytest.raises(NonceReplayed):
-        story.service.handle(replace(here, request_id="b" * 32))
+        story.service.handle(replace(here, request_id="b" * 32), story.order())
 
 
 def test_strangers_do_not_have_a_user_refused() -> None:
     story = Story()
     for _ in range(200):
         with pytest.raises(SignWrong):
-            story.service.handle(replace(story.request(), sign="0" * 64))
-    assert story.service.handle(story.request()).reading is READING
+            story.service.handle(replace(story.claim(), sign="0" * 64), story.order())
+    assert story.service.handle(story.claim(), story.order()).reading is READING
 
 
 def test_an_overload_answer_comes_before_the_nonce_is_spent() -> None:
     story = Story()
     with pytest.raises(Busy):
-        story.with_offload(Full()).handle(story.request())  # type: ignore[arg-type]
+        story.with_offload(Full()).handle(story.claim(), story.order())  # type: ignore[arg-type]
     assert not story.admission.nonces
-    assert story.service.handle(story.request()).reading is READING
+    assert story.service.handle(story.claim(), story.order()).reading is READING
 
 
 def test_an_overload_answer_to_a_signed_request_counts_as_signed() -> None:
     """And the budget of unproven bodies has its bytes back."""
     story, proven = Story(), []
-    asked = replace(story.request(), proven=lambda: proven.append(True))
+
+    def on_proven() -> None:
+        proven.append(True)
+
     with pytest.raises(Busy):
-        story.with_offload(Full()).handle(asked)  # type: ignore[arg-type]
+        story.with_offload(Full()).handle(story.claim(), story.order(), on_proven=on_proven)  # type: ignore[arg-type]
     with pytest.raises(SignWrong):
-        story.service.handle(replace(asked, sign="0" * 64))
+        story.service.handle(replace(story.claim(), sign="0" * 64), story.order(), on_proven=on_proven)
     assert proven == [True]
 
 
 def test_the_same_body_twice_is_a_replay() -> None:
     story = Story()
-    story.service.handle(story.request("a" * 32))
+    story.service.handle(story.claim("a" * 32), story.order())
     with pytest.raises(NonceReplayed):
-        story.service.handle(story.request("b" * 32))
+        story.service.handle(story.claim("b" * 32), story.order())
     assert story.read_pictures == [b"fetched"]
 
 
 def test_a_store_that_is_down_does_not_hide_the_first_error() -> None:
     story = Story(picture=PictureUnreachable("gone", stage="dns"))
     with pytest.raises(PictureUnreachable):
-        replace(story.service, usage=BrokenUsageLog()).handle(story.request())
+        replace(story.service, usage=BrokenUsageLog()).handle(story.claim(), story.order())
 
 
 def test_a_success_that_cannot_be_recorded_is_no_success() -> None:
     story = Story()
     with pytest.raises(DependencyUnavailable):
-        replace(story.service, usage=BrokenUsageLog()).handle(story.request())
+        replace(story.service, usage=BrokenUsageLog()).handle(story.claim(), story.order())

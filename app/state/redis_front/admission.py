@@ -23,7 +23,7 @@ from app.errors import (
 )
 from app.limits.rate import Rate
 from app.model.account import Account, Quota
-from app.model.claim import OcrRequest
+from app.model.claim import Claim
 from app.model.usage import KeepText, UsageRecord
 from app.ports import Clock
 from app.state.redis_front.client import RedisLink, RedisUnavailable, Script
@@ -91,31 +91,33 @@ class RedisState:
             new = False
         self._epoch([EPOCH], secrets.token_hex(8), 0 if new else self._guard_ms)
 
-    def admit(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> Quota:
+    def admit(
+        self, account: Account, claim: Claim, *, nonce_ttl_s: float, deadline: float = math.inf
+    ) -> Quota:
         """As ports.Admission. What Redis lacks for a decision is brought to it, and it is asked again."""
         now = self._now_ms()
         begun = Held(
             Budget.of(account, now),
             {
-                "request_id": request.request_id,
+                "request_id": claim.request_id,
                 "user_id": account.user_id,
                 "username": account.username,
                 "started_at": now,
             },
         )
         for _ in range(TRIES):
-            outcome, *detail = self._ask(account, request, begun, math.ceil(nonce_ttl_s * 1000))
+            outcome, *detail = self._ask(account, claim, begun, math.ceil(nonce_ttl_s * 1000))
             if outcome == "admitted":
                 left, started_at = detail
                 row = {**begun.row, "started_at": int(started_at)}
-                self._running[request.request_id] = replace(begun, row=row)
+                self._running[claim.request_id] = replace(begun, row=row)
                 return Quota(account.quota_limit, left)
             if outcome == "no epoch":
                 self.open_epoch()
             elif outcome == "no count":
-                self._count_rows(begun.budget, request.deadline)
+                self._count_rows(begun.budget, deadline)
             elif outcome != "late":  # with its answer came the time, so that the next deadline is right
-                _refuse(outcome, detail, request, period_left_s(account.quota_period, now))
+                _refuse(outcome, detail, claim, period_left_s(account.quota_period, now))
         raise DependencyUnavailable(f"redis: {outcome}, {TRIES} times", retry_after=1)
 
     def finish(self, record: UsageRecord) -> None:
@@ -166,25 +168,25 @@ class RedisState:
             drained += 1
         return drained
 
-    def _ask(self, account: Account, request: OcrRequest, begun: Held, nonce_ttl_ms: int) -> list[Any]:
+    def _ask(self, account: Account, claim: Claim, begun: Held, nonce_ttl_ms: int) -> list[Any]:
         """What the script says, without the time."""
         budget = begun.budget
         keys = (
             EPOCH,
-            nonce_key(account.user_id, request.nonce),
+            nonce_key(account.user_id, claim.nonce),
             rate_key(account.user_id),
             budget.quota_key,
             budget.held_key,
             OPEN,
-            recognised_key(request.request_id),
+            recognised_key(claim.request_id),
         )
         deadline_ms = self._redis_ms() + self._timeout_ms
         try:
             outcome, redis_ms, *detail = self._admit(
                 keys,
                 deadline_ms,
-                _signed_ms(request),
-                request.request_id,
+                _signed_ms(claim),
+                claim.request_id,
                 nonce_ttl_ms,
                 self._rate.interval_us,
                 self._rate.tolerance_us,
@@ -245,12 +247,12 @@ class RedisState:
         return int(self._clock.now() * 1000)
 
 
-def _signed_ms(request: OcrRequest) -> int | str:
+def _signed_ms(claim: Claim) -> int | str:
     """Empty where the signature does not cover the time, so that anybody may have written it."""
-    return "" if request.timestamp is None or request.legacy else request.timestamp * 1000
+    return "" if claim.timestamp is None or claim.legacy else claim.timestamp * 1000
 
 
-def _refuse(outcome: str, detail: list[Any], request: OcrRequest, next_period_s: int | None) -> NoReturn:
+def _refuse(outcome: str, detail: list[Any], claim: Claim, next_period_s: int | None) -> NoReturn:
     if outcome == "replayed":
         raise NonceReplayed(f"spent by request {detail[0]}")
     if outcome == "too fast":
@@ -260,6 +262,6 @@ def _refuse(outcome: str, detail: list[Any], request: OcrRequest, next_period_s:
     if outcome != "before epoch":
         raise AssertionError(outcome)
     opens_in_s = math.ceil(detail[0] / 1000)
-    if opens_in_s <= 0 and _signed_ms(request):
+    if opens_in_s <= 0 and _signed_ms(claim):
         raise TimestampExpired("signed before Redis was emptied", field="timestamp")
     raise DependencyUnavailable("Redis was emptied: old requests might come again", retry_after=opens_in_s)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.errors import NonceReplayed, QuotaExhausted, UserDisabled
 from app.model.account import Account
-from app.model.claim import OcrRequest
+from app.model.claim import Claim
 from app.state.sql.quota import period_left_s
 from app.state.sql.tables import nonces, usage_records, users
 
@@ -61,17 +61,17 @@ def spend(connection: Connection, user: Row[Any], **spent: int) -> None:
     connection.execute(_SPEND, {"this": user.id, **spent})
 
 
-def spend_nonce(connection: Connection, user_id: int, request: OcrRequest, now: int, until: int) -> bool:
+def spend_nonce(connection: Connection, user_id: int, claim: Claim, now: int, until: int) -> bool:
     """False if this very request has spent it and may not have been answered: it is our own retry."""
-    this = {"user_id": user_id, "nonce": request.nonce}
+    this = {"user_id": user_id, "nonce": claim.nonce}
     spent = connection.execute(_SPENT, this).one_or_none()
     if spent is not None:
         if spent.expires_at > now:
-            if spent.request_id == request.request_id and _unanswered(connection, request.request_id, now):
+            if spent.request_id == claim.request_id and _unanswered(connection, claim.request_id, now):
                 return False
             raise NonceReplayed(f"spent by request {spent.request_id}")
         connection.execute(_FORGET, this)
-    connection.execute(_KEEP, {**this, "request_id": request.request_id, "expires_at": until})
+    connection.execute(_KEEP, {**this, "request_id": claim.request_id, "expires_at": until})
     return True
 
 
@@ -87,19 +87,19 @@ def require_quota(user: Row[Any], used: int, now: int) -> None:
         raise QuotaExhausted("nothing left", retry_after=period_left_s(user.quota_period, now))
 
 
-def begin_record(connection: Connection, user_id: int, request: OcrRequest, now: int) -> None:
+def begin_record(connection: Connection, user_id: int, claim: Claim, now: int) -> None:
     """Raises NonceReplayed where there is one of this id: it is that of another nonce."""
     record = {
-        "request_id": request.request_id,
+        "request_id": claim.request_id,
         "user_id": user_id,
-        "username": request.username,
+        "username": claim.username,
         "started_at": now,
         "charged": True,
     }
     try:
         connection.execute(_BEGIN, record)
     except IntegrityError as error:
-        raise NonceReplayed(f"there is a record of request {request.request_id}") from error
+        raise NonceReplayed(f"there is a record of request {claim.request_id}") from error
 
 
 def purge_nonces(connection: Connection, now: int, at_most: int, user_id: int | None = None) -> int:

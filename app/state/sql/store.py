@@ -20,7 +20,7 @@ from app.errors import Busy, DependencyUnavailable
 from app.limits.rate import Rate
 from app.limits.shares import UserShares
 from app.model.account import Account, CachedAccount, Quota
-from app.model.claim import OcrRequest
+from app.model.claim import Claim
 from app.model.usage import KeepText, UsageRecord, UsageReport
 from app.ports import Clock
 from app.state.sql import schema
@@ -177,8 +177,10 @@ class SqlStore:
             quota_period=user.quota_period,
         )
 
-    def admit(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> Quota:
-        """As ports.Admission; raises UserDisabled too, where the user was disabled or deleted meanwhile.
+    def admit(
+        self, account: Account, claim: Claim, *, nonce_ttl_s: float, deadline: float = math.inf
+    ) -> Quota:
+        """As ports.Admission; the store's own time limits hold instead of the deadline.
 
         One transaction, which locks the user's row first: that keeps the steps together on MySQL as well,
         where writers do not wait for each other. A refusal undoes all of it, the nonce too, so that the same
@@ -190,22 +192,22 @@ class SqlStore:
             if close_lost(connection, user.id, begun_before=self._lost_before(now), now_ms=now):
                 user = locked_user(connection, account)
             used, since = counted(user, now)
-            if spend_nonce(connection, user.id, request, now, now + math.ceil(nonce_ttl_s * 1000)):
+            if spend_nonce(connection, user.id, claim, now, now + math.ceil(nonce_ttl_s * 1000)):
                 arrival = self._rate.next_arrival(user.rate_tat_us, now * 1000)
                 used += 1
                 require_quota(user, used, now)
                 spend(connection, user, quota_used=used, period_started_at=since, rate_tat_us=arrival)
-                begin_record(connection, user.id, request, now)
+                begin_record(connection, user.id, claim, now)
                 purge_nonces(connection, now, PURGED_PER_ADMISSION, user.id)
         limit = user.quota_limit
         return Quota(limit, None if limit is None else max(0, limit - used))
 
-    def spend_nonce(self, account: Account, request: OcrRequest, *, nonce_ttl_s: float) -> None:
+    def spend_nonce(self, account: Account, claim: Claim, *, nonce_ttl_s: float) -> None:
         """As ports.Nonces."""
         now = self._now_ms()
         with self._in_turn(account.username) as connection:
             user = locked_user(connection, account)
-            if spend_nonce(connection, user.id, request, now, now + math.ceil(nonce_ttl_s * 1000)):
+            if spend_nonce(connection, user.id, claim, now, now + math.ceil(nonce_ttl_s * 1000)):
                 arrival = self._rate.next_arrival(user.rate_tat_us, now * 1000)
                 spend(connection, user, rate_tat_us=arrival)
                 purge_nonces(connection, now, PURGED_PER_ADMISSION, user.id)

@@ -1,4 +1,4 @@
-"""Bytes <-> OcrRequest and OcrAnswer: the whole wire format.
+"""Bytes <-> Claim, ReadOrder and OcrAnswer: the whole wire format.
 
 The JSON accepted is a small regular language, one flat object of strings, integers and booleans, and is
 scanned as such: a general parser accepts what must be refused (duplicate keys, NaN), and nested input makes
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from typing import Annotated, Any, Literal, NoReturn
@@ -20,9 +20,10 @@ from app.authenticate import LABELS, UNSIGNED_FIELDS, as_signed, require_labels
 from app.errors import RequestMalformed, ServiceError
 from app.fetch.url import MAX_URL_BYTES
 from app.model.account import USERNAME
-from app.model.claim import OcrRequest, Value
-from app.model.reading import CharsetName, OcrAnswer, ReadOptions
+from app.model.claim import Claim, Value
+from app.model.reading import CharsetName, OcrAnswer, ReadOptions, ReadOrder
 from app.model.usage import RECOGNISED
+from app.ports import PictureSource
 from app.web.body import decode_base64
 
 MAX_FIELDS = 32
@@ -125,8 +126,12 @@ def decode_request(
     arrived: float,
     limits: RequestLimits,
     address: str = "",
-) -> OcrRequest:
-    """Labels, then field forms. image: the file of a multipart form. arrived: on the monotonic clock."""
+) -> tuple[Claim, ReadOrder, PictureSource | None]:
+    """Check the labels, then the form of each field. Raises ServiceError.
+
+    image: the file of a multipart form. arrived: on the monotonic clock, in seconds.
+    Returns who asks, what is to be done, and the picture where it was sent instead of its URL.
+    """
     require_labels(fields if image is None else {**fields, "image": "given"})
     try:
         body = RequestBody.model_validate(fields)
@@ -134,7 +139,7 @@ def decode_request(
         _refuse(error.errors()[0]["msg"], str(error.errors()[0]["loc"][0]))
     _check_forms(body, image, limits)
     timeout_ms = body.timeout_ms or limits.timeout_ms
-    return OcrRequest(
+    claim = Claim(
         request_id=request_id,
         username=body.username,
         nonce=body.nonce,
@@ -142,13 +147,11 @@ def decode_request(
         timestamp=body.timestamp,
         legacy=body.legacy,
         signed_fields={name: as_signed(v) for name, v in fields.items() if name not in UNSIGNED_FIELDS},
-        deadline=arrived + timeout_ms / 1000,
-        picture_url=body.picture_url,
-        picture=_picture(body, image),
-        picture_sha256=body.picture_sha256,
-        options=ReadOptions(body.boxes, float(body.min_score), body.side_limit, body.charset, body.orient),
         address=address,
     )
+    options = ReadOptions(body.boxes, float(body.min_score), body.side_limit, body.charset, body.orient)
+    order = ReadOrder(body.picture_url, arrived + timeout_ms / 1000, options)
+    return claim, order, _picture(body, image)
 
 
 def encode_answer(answer: OcrAnswer, *, tips: str) -> dict[str, Any]:
@@ -239,7 +242,7 @@ def _check_forms(body: RequestBody, image: bytes | None, limits: RequestLimits) 
             raise RequestMalformed("wrong form", field=name)
 
 
-def _picture(body: RequestBody, image: bytes | None) -> Callable[[], bytes] | None:
+def _picture(body: RequestBody, image: bytes | None) -> PictureSource | None:
     if body.picture_base64 is not None:
         return cache(partial(decode_base64, body.picture_base64))
     return None if image is None else lambda: image
