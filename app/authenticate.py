@@ -1,16 +1,15 @@
-"""Who sent a request: labels -> timestamp -> signature -> picture -> enabled. Pure; also signs, for clients
-and tests.
+"""Authenticate a request: labels -> timestamp -> signature -> picture -> enabled. Pure; also signs, for
+clients and tests.
 
 The string to sign is every field but `sign` and `picture_base64`, sorted by name, each `name=value`
-percent-encoded as RFC 3986 section 2.3 asks and joined by `&`. The encoding makes it one-to-one: no `&nonce=`
-inside a URL can pass for a field.
+percent-encoded (all but the unreserved characters of RFC 3986, section 2.3) and joined by `&`. The encoding
+is one-to-one: an `&nonce=` inside a URL cannot pass for a field.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -40,15 +39,16 @@ LABELS: Mapping[str, type[ServiceError]] = {
     **dict.fromkeys(PICTURE_FIELDS, PictureMissing),
 }
 
-_HEX_DIGITS = {"hmac-sha256": 64, "md5": 32}
+_HEX = frozenset("0123456789abcdef")
 _NOBODY = ("a secret that nobody has", "and another, since a user may have two")
 
 
 @dataclass(frozen=True, slots=True)
 class SignaturePolicy:
-    """How far a timestamp may lie from our clock, and how long a nonce without timestamp is kept.
+    """max_age_s, max_ahead_s: how far a timestamp may lie behind and ahead of our clock, in seconds.
 
-    longest_request_s: longer than any request may take.
+    legacy_nonce_days: how long a nonce without a signed timestamp is remembered.
+    longest_request_s: an upper bound of the time that a request takes.
     """
 
     max_age_s: int
@@ -72,29 +72,31 @@ def require_labels(fields: Mapping[str, object]) -> None:
 
 
 def authenticate(claim: Claim, accounts: Accounts, *, now: float, policy: SignaturePolicy) -> Account:
-    """The account whose secret signed this request; `require_permitted` says whether it may go on.
+    """Return the account whose secret signed the request; `require_permitted` checks what else it needs.
 
-    now: Unix seconds. Raises TimestampExpired, SignWrong or DependencyUnavailable. An unknown user gets the
-    same answer as a wrong signature, after the same look-ups and as many signatures were computed: what this
-    process or a cache knows is enough to let a caller in, but not to refuse one.
+    now: Unix seconds. Raises TimestampExpired, SignWrong or DependencyUnavailable.
+
+    An unknown user gets the same answer as a wrong signature, after the same look-ups and as many computed
+    signatures: an account in memory or in a cache suffices to accept a signature, but not to reject it.
     """
     _check_timestamp(claim, now, policy)
-    remembered = accounts.remembered(claim.username)
-    if _signed_by(claim, remembered) and remembered is not None:
+    signer = _signature_check(claim)
+    remembered = signer(accounts.remembered(claim.username))
+    if remembered is not None:
         return remembered
-    cached = accounts.cached(claim.username)
-    proven = cached.account if _signed_by(claim, cached.account) else None
-    if proven is not None and cached.fresh:
-        return proven
+    found = accounts.cached(claim.username)
+    cached = signer(found.account)
+    if cached is not None and found.fresh:
+        return cached
     try:
         account = accounts.find(claim.username)
     except DependencyUnavailable:
-        if proven is not None:
-            return proven
+        if cached is not None:
+            return cached
         raise
-    if not _signed_by(claim, account) or account is None:
+    if (stored := signer(account)) is None:
         raise SignWrong("unknown user" if account is None else "wrong signature")
-    return account
+    return stored
 
 
 def require_permitted(claim: Claim, account: Account, sent: PictureSource | None = None) -> None:
@@ -109,10 +111,10 @@ def require_permitted(claim: Claim, account: Account, sent: PictureSource | None
 
 
 def nonce_ttl_s(claim: Claim, *, now: float, policy: SignaturePolicy) -> float:
-    """How long this nonce must be remembered: until its timestamp has expired, and as long as a request may
-    take: one whose timestamp was good when it came may ask for its nonce only at its end.
+    """Seconds for which this nonce must be remembered: until its timestamp has expired, and as long as a
+    request may take, since a request that arrived in time may spend its nonce only at its end.
 
-    A fixed time would let a body dated ahead be replayed after its nonce was forgotten.
+    With a fixed time a body dated ahead could be replayed after its nonce was forgotten.
     """
     if claim.timestamp is None or claim.legacy:
         return policy.legacy_nonce_days * 86_400
@@ -120,7 +122,7 @@ def nonce_ttl_s(claim: Claim, *, now: float, policy: SignaturePolicy) -> float:
 
 
 def sign(secret: str, fields: Mapping[str, str]) -> str:
-    """hex(HMAC-SHA256(secret, string to sign)) of the fields as they are written there."""
+    """hex(HMAC-SHA256(secret, string to sign)); fields: as written in the string to sign."""
     return _sign_string(secret, string_to_sign(fields))
 
 
@@ -131,7 +133,7 @@ def sign_legacy(secret: str, username: str, nonce: str) -> str:
 
 
 def as_signed(value: Value) -> str:
-    """A field's value as it is written in the string to sign."""
+    """Return a field's value as written in the string to sign."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -157,21 +159,35 @@ def _check_timestamp(claim: Claim, now: float, policy: SignaturePolicy) -> None:
         raise TimestampExpired(f"{age:.0f} s old", field="timestamp")
 
 
-def _signed_by(claim: Claim, account: Account | None) -> bool:
-    """Whether one of the account's secrets made `sign`; every secret is tried, so that time tells nothing."""
-    usable = account is not None and (account.allow_legacy_sign or not claim.legacy)
-    secrets = account.secrets if account is not None and usable else ()
-    if not re.fullmatch(f"[0-9a-f]{{{_HEX_DIGITS['md5' if claim.legacy else 'hmac-sha256']}}}", claim.sign):
-        return False
-    given, expected = claim.sign.encode(), _signer(claim)
-    matches = [
-        hmac.compare_digest(given, expected(secret).encode())
-        for secret in (*secrets, *_NOBODY)[: len(_NOBODY)]
-    ]
-    return any(matches[: len(secrets)])
+def _signature_check(claim: Claim) -> Callable[[Account | None], Account | None]:
+    """A function that returns the account if one of its secrets made `sign`, else None.
+
+    It computes as many signatures for no account as for any, so that its time says nothing about the user.
+    The string to sign is written once, for all accounts that are checked.
+    """
+    if not _is_hex(claim.sign, digits=32 if claim.legacy else 64):
+        return lambda account: None
+    given, expected = claim.sign.encode(), _expected_sign(claim)
+
+    def signer(account: Account | None) -> Account | None:
+        usable = account is not None and (account.allow_legacy_sign or not claim.legacy)
+        secrets = account.secrets if account is not None and usable else ()
+        matches = [hmac.compare_digest(given, expected(secret).encode()) for secret in _padded(secrets)]
+        return account if any(matches[: len(secrets)]) else None
+
+    return signer
 
 
-def _signer(claim: Claim) -> Callable[[str], str]:
+def _is_hex(text: str, *, digits: int) -> bool:
+    return len(text) == digits and _HEX.issuperset(text)
+
+
+def _padded(secrets: tuple[str, ...]) -> tuple[str, ...]:
+    """As many secrets as a user may have, so that every check computes as many signatures."""
+    return (*secrets, *_NOBODY)[: len(_NOBODY)]
+
+
+def _expected_sign(claim: Claim) -> Callable[[str], str]:
     """Secret -> the signature that it makes of this claim."""
     if claim.legacy:
         return partial(sign_legacy, username=claim.username, nonce=claim.nonce)

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import ItemsView
+from contextlib import nullcontext
 from dataclasses import replace
 
 import pytest
@@ -26,7 +28,7 @@ from app.errors import (
     UserDisabled,
     UsernameMissing,
 )
-from app.model.account import Account
+from app.model.account import Account, CachedAccount
 from app.model.claim import Claim
 from app.ports import PictureSource
 from tests.fakes import FakeAccounts
@@ -125,6 +127,52 @@ def test_an_unknown_user_cannot_be_told_from_a_wrong_sign() -> None:
             admitted(asked)
         errors.append((type(caught.value), caught.value.field, caught.value.stage))
     assert errors[0] == errors[1] == (SignWrong, None, None)
+
+
+class Fields(dict[str, str]):
+    """Counts how often the string to sign is written."""
+
+    written = 0
+
+    def items(self) -> ItemsView[str, str]:
+        self.written += 1
+        return super().items()
+
+
+class AnotherSecret(FakeAccounts):
+    """The user's secret was replaced a moment ago, which only the database knows."""
+
+    OLD = replace(ALICE, secrets=("replaced",))
+
+    def remembered(self, username: str) -> Account:
+        return self.OLD
+
+    def cached(self, username: str) -> CachedAccount:
+        return CachedAccount(self.OLD, fresh=True)
+
+
+@pytest.mark.parametrize(("sign_", "written"), [("", 1), ("0" * 64, 1), ("no hex", 0)])
+def test_the_string_to_sign_is_written_once_for_all_accounts(sign_: str, written: int) -> None:
+    asked = claim(sign=sign_)
+    asked = replace(asked, signed_fields=Fields(asked.signed_fields))
+    with nullcontext() if sign_ == "" else pytest.raises(SignWrong):
+        assert authenticate(asked, AnotherSecret(ALICE), now=NOW, policy=POLICY) is ALICE
+    assert asked.signed_fields.written == written  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    "account", [None, ALICE, replace(ALICE, secrets=("one",)), replace(ALICE, secrets=())]
+)
+def test_every_account_costs_as_many_signatures_as_none(
+    account: Account | None, legacy: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compared: list[object] = []
+    monkeypatch.setattr(hmac, "compare_digest", lambda *pair: compared.append(pair))
+    wrong = claim(sign="0" * (32 if legacy else 64), legacy=legacy)
+    with pytest.raises(SignWrong):
+        authenticate(wrong, FakeAccounts(*([account] if account else [])), now=NOW, policy=POLICY)
+    assert len(compared) == 6  # two secrets each, as remembered, as cached and as stored
 
 
 def test_another_users_sign_is_refused() -> None:
