@@ -43,7 +43,7 @@ _HEX = frozenset("0123456789abcdef")
 _NOBODY = ("a secret that nobody has", "and another, since a user may have two")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SignaturePolicy:
     """max_age_s, max_ahead_s: how far a timestamp may lie behind and ahead of our clock, in seconds.
 

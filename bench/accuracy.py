@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from app.model.claim import Value
 from app.model.reading import ReadOptions
 from app.ports import Engine
-from app.wiring.services import build_engine
+from app.wiring.engine import build_engine
 from bench.conditions import TURNED, UPRIGHT
 from bench.pages import KINDS, DrawnPage, page
 from bench.progress import say

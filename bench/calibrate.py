@@ -23,7 +23,7 @@ from app.ocr.recognize import line_input, nearest_width
 from app.ocr.runtimes.openvino_classifier import parted
 from app.ocr.runtimes.openvino_int8 import quantisable
 from app.ocr.tensor import Floats
-from app.wiring.services import build_engine
+from app.wiring.engine import build_engine
 from bench.conditions import UPRIGHT
 from bench.pages import KINDS, page
 from bench.progress import say

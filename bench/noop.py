@@ -45,7 +45,7 @@ class NoEngine:
 
 
 def ours() -> Flask:
-    wiring._build_offload = lambda *_: NoEngine()  # type: ignore[assignment]
+    wiring.build_offload = lambda *_, **__: NoEngine()  # type: ignore[assignment]
     return create_app()
 
 

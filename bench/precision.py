@@ -21,7 +21,7 @@ from app.model.reading import ReadOptions
 from app.ocr.model_folder import ModelError
 from app.ocr.runtimes import Precision
 from app.ports import Engine
-from app.wiring.services import build_engine
+from app.wiring.engine import build_engine
 from bench import pictures, score
 from bench.conditions import UPRIGHT
 from bench.pages import KINDS, page

@@ -19,7 +19,7 @@ from sqlalchemy import text
 
 from app.state.sql.database import Database
 from app.state.sql.store import SqlStore
-from app.wiring.services import SystemClock
+from app.system.clock import SystemClock
 from app.wiring.state import build_patient
 from bench.progress import say
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import fmean
 
 from app.state.sql.store import SqlStore
-from app.wiring.services import SystemClock
+from app.system.clock import SystemClock
 from config.settings import Settings
 from tests.contract.state import sql_store
 from tests.process.conftest import Server, launch

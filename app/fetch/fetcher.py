@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
@@ -25,9 +25,10 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from app.errors import PictureTooLarge, PictureUnreachable, ServiceError
-from app.fetch.address import Network, is_open, parse_address
+from app.fetch.address import is_open, parse_address
 from app.fetch.connection import BoundedResponse, FetchConnection
 from app.fetch.dial import Dialler, Resolver, seconds_left
+from app.fetch.limits import FetchLimits
 from app.fetch.url import Target, UrlPolicy
 from app.limits.shares import UserShares
 from app.ports import Clock
@@ -56,36 +57,23 @@ class GuardedFetcher:
 
     def __init__(
         self,
+        limits: FetchLimits,
         *,
-        timeout_s: float,
-        connect_timeout_s: float,
-        read_timeout_s: float,
-        max_redirects: int,
-        max_picture_bytes: int,
-        slots: int,
-        user_share: float,
-        allow_ports: Iterable[int],
-        allow_hosts: Iterable[str],
-        allow_networks: Iterable[Network],
         clock: Clock,
         ca_bundle: Path | None = None,
         resolver: Resolver = socket.getaddrinfo,
     ) -> None:
-        self._timeout_s = timeout_s
-        self._read_timeout_s = read_timeout_s
-        self._max_redirects = max_redirects
-        self._max_picture_bytes = max_picture_bytes
-        self._allow_ports = frozenset(allow_ports)
-        self._policy = UrlPolicy(allow_ports=self._allow_ports, allow_hosts=allow_hosts)
-        self._dialler = Dialler(frozenset(allow_networks), connect_timeout_s, clock, resolver)
-        self._slots = UserShares(slots, user_share, clock, what="download slot")
+        self._limits = limits
+        self._policy = UrlPolicy(allow_ports=limits.allow_ports, allow_hosts=limits.allow_hosts)
+        self._dialler = Dialler(limits.allow_networks, limits.connect_timeout_s, clock, resolver)
+        self._slots = UserShares(limits.slots, limits.user_share, clock, what="download slot")
         self._clock = clock
         self._tls = ssl.create_default_context(cafile=str(ca_bundle or DEFAULT_CA_BUNDLE_PATH))
         self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
 
     def fetch(self, url: str, *, username: str, deadline: float) -> bytes:
         target = self._policy.check(url)
-        deadline = min(deadline, self._clock.monotonic() + self._timeout_s)
+        deadline = min(deadline, self._clock.monotonic() + self._limits.timeout_s)
         with self._slots.hold(username, deadline):
             left = seconds_left(self._clock, deadline)
             # A BaseException, so that no handler in urllib3 takes it for one of its own time-outs.
@@ -124,16 +112,16 @@ class GuardedFetcher:
         except ServiceError:
             return False
         opened = all(is_open(address, self._dialler.allow_networks) for address in addresses)
-        return not opened or port in self._allow_ports
+        return not opened or port in self._limits.allow_ports
 
     def _follow(self, target: Target, deadline: float) -> bytes:
-        for _ in range(self._max_redirects + 1):
+        for _ in range(self._limits.max_redirects + 1):
             with self._answer(target, deadline) as response:
                 if response.status_code not in REDIRECTS:
                     return self._body(response)
                 location = response.headers.get("location", "")
             target = self._next(target, location)
-        raise PictureUnreachable(f"more than {self._max_redirects} redirects", stage="redirect")
+        raise PictureUnreachable(f"more than {self._limits.max_redirects} redirects", stage="redirect")
 
     def _next(self, target: Target, location: str) -> Target:
         """Where a redirect leads, judged like a URL of a request. Raises PictureUrlNotAllowed."""
@@ -152,12 +140,12 @@ class GuardedFetcher:
     def _answer(self, target: Target, deadline: float) -> Iterator[requests.Response]:
         """The head of an answer, its body not yet read. Whatever goes wrong inside is told by its stage."""
         connection = FetchConnection(
-            self._dialler, target, deadline, self._read_timeout_s, self._max_picture_bytes
+            self._dialler, target, deadline, self._limits.read_timeout_s, self._limits.max_picture_bytes
         )
         adapter = _OneHop(connection, self._tls)
         try:
             request = requests.Request("GET", target.url, headers=HEADERS).prepare()
-            timeout = (self._dialler.connect_timeout_s, self._read_timeout_s)
+            timeout = (self._dialler.connect_timeout_s, self._limits.read_timeout_s)
             response = adapter.send(request, stream=True, timeout=timeout, proxies={})
             yield response
         except _TIMEOUTS as error:
@@ -174,13 +162,13 @@ class GuardedFetcher:
         encoding = response.headers.get("content-encoding", "").lower()
         if encoding not in ENCODINGS:
             raise PictureUnreachable(f"content encoding {encoding!r:.60}", stage="body")
-        if (response.raw.length_remaining or 0) > self._max_picture_bytes:
+        if (response.raw.length_remaining or 0) > self._limits.max_picture_bytes:
             raise PictureTooLarge(f"{response.raw.length_remaining} bytes announced")
         body = bytearray()  # no list of parts: a host may send millions of one byte
         for part in response.raw.stream(READ_BYTES, decode_content=True):
             body += part
-            if len(body) > self._max_picture_bytes:
-                raise PictureTooLarge(f"over {self._max_picture_bytes} bytes")
+            if len(body) > self._limits.max_picture_bytes:
+                raise PictureTooLarge(f"over {self._limits.max_picture_bytes} bytes")
         if not body:
             raise PictureUnreachable("empty body", stage="body")
         return bytes(body)

@@ -36,7 +36,7 @@ class ReportLimit:
     """
 
     def __init__(
-        self, at_once: int, share: float, clock: Clock, sleep: Callable[[float], None] = time.sleep
+        self, *, at_once: int, share: float, clock: Clock, sleep: Callable[[float], None] = time.sleep
     ) -> None:
         self._at_once = at_once
         self._share = share

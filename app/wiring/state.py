@@ -1,4 +1,4 @@
-"""Which store stands behind the ports of state: the database alone, or with Redis in front of it."""
+"""The store: the database alone, or with Redis in front of it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,12 @@ import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from app.errors import DependencyUnavailable
 from app.limits.rate import Rate
-from app.model.usage import UsageReport, UserQuota, UserUsage
-from app.ports import Accounts, Admission, Background, Clock, Reports, UsageLog
+from app.ports import Accounts, Admission, Clock, UsageLog
 from app.state.redis_front.accounts import CachedAccounts, forget
 from app.state.redis_front.admission import RedisState
 from app.state.redis_front.client import RedisLink
@@ -25,22 +22,15 @@ from app.state.redis_front.mover import Mover
 from app.state.redis_front.spool import Spool
 from app.state.sql.database import Database
 from app.state.sql.store import SqlStore
-from app.system.background import Greenlets, NativeThreads
+from app.system.background import NativeThreads
 from app.system.blocking import Run, at_once
 from app.system.disk import Disks
 from config.settings import Settings, StateSettings
 
 MB = 1_000_000
 
-T = TypeVar("T")
-
-REPORTS_IN_TURN = 2
-"""How many reports a worker works on at a time; more wait for their turn. On MySQL each has a connection that
-no request uses.
-"""
-
 MOVER_TIMEOUT_MS = 2000
-"""How long Redis may take to answer the mover, for whom no caller waits."""
+"""Milliseconds that Redis may take to answer the mover, which no caller waits for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +62,9 @@ class StateParts:
         return self.redis.state if self.redis else self.store
 
     def prepare(self) -> None:
-        """The database, the key file, and the life of an empty Redis, as far as they are missing.
+        """Create the tables, the key file, and the epoch of an empty Redis, where they are missing.
 
-        To be done before the first user is added: as long as there is none, nothing can have been signed.
+        Call it before the first user is added: while there is no user, no request can have been signed.
         """
         self.store.create()
         if self.redis is not None:
@@ -82,18 +72,18 @@ class StateParts:
                 self.redis.state.open_epoch()
 
     def ping(self) -> None:
-        """What every request needs: Redis, or else the database. Raises DependencyUnavailable."""
+        """Reach what every request needs: Redis, or the database without it. Raises DependencyUnavailable."""
         (self.redis.state if self.redis else self.store).ping()
 
     def backlog(self) -> Mapping[str, float]:
-        """What has not reached the database yet, for the metrics."""
+        """Counts of what has not reached the database yet, for the metrics."""
         return backlog(self.redis.link, self.redis.spool, self.clock) if self.redis else {}
 
 
 def build_state(
     settings: Settings, clock: Clock, *, failed: Callable[[str], None], under_gevent: bool = False
 ) -> StateParts:
-    """failed: told of each fault, of `redis` or of `database`. under_gevent: there is a loop to keep free."""
+    """failed: called at each fault, with `redis` or `database`. under_gevent: a loop must be kept free."""
     link = _build_link(settings.state, clock, partial(failed, "redis"), settings.state.redis_timeout_ms)
     disk = NativeThreads(1).run if under_gevent else at_once
     store = SqlStore(
@@ -114,45 +104,8 @@ def build_state(
     return StateParts(store, _build_redis(settings, link, store, clock, disk) if link else None, clock)
 
 
-@dataclass(frozen=True, slots=True)
-class ReportsInBackground:
-    """What the reports say, each in the background; failed: told of each fault of the database."""
-
-    reports: Reports
-    background: Background
-    failed: Callable[[], None]
-
-    def report(self, user_id: int | None, first: date, last: date) -> UsageReport:
-        return self._run(partial(self.reports.report, user_id, first, last))
-
-    def usage_of_all(self, first: date, last: date) -> tuple[UserUsage, ...]:
-        return self._run(partial(self.reports.usage_of_all, first, last))
-
-    def quota(self, username: str) -> UserQuota:
-        return self._run(partial(self.reports.quota, username))
-
-    def is_admin(self, username: str) -> bool:
-        return self._run(partial(self.reports.is_admin, username))
-
-    def _run(self, job: Callable[[], T]) -> T:
-        try:
-            return self.background.run(job)
-        except DependencyUnavailable:
-            self.failed()
-            raise
-
-
-def build_reports(store: SqlStore, *, under_gevent: bool, failed: Callable[[str], None]) -> Reports:
-    """SQLite works within the calling thread, MySQL at the other end of a socket that gevent watches."""
-    if not under_gevent:
-        return store.reports
-    kind = NativeThreads if store.database.embedded else Greenlets
-    reports = store.reports_apart(REPORTS_IN_TURN)
-    return ReportsInBackground(reports, kind(REPORTS_IN_TURN), partial(failed, "database"))
-
-
 def build_patient(url: str) -> Database:
-    """For an operator's command that may take long; raises ValueError for a URL that settings refuse."""
+    """A database with a long time limit, for an operator's command. Raises ValueError for a wrong URL."""
     return build_database(StateSettings(database_url=url)).patient()
 
 
@@ -170,7 +123,7 @@ def build_database(
 
 
 def build_mover(settings: Settings, state: StateParts) -> Mover | None:
-    """None without Redis, where records are written to the database at once."""
+    """None without Redis: records are then written to the database at once."""
     link = _build_link(settings.state, state.clock, lambda: None, MOVER_TIMEOUT_MS)
     if link is None:
         return None
@@ -200,7 +153,7 @@ def _build_link(
 
 
 def build_disks(settings: Settings) -> Disks:
-    """The folders that a running instance writes to."""
+    """The folders that a running instance writes to, with the limit that makes a disk full."""
     folders = (
         Path(settings.log.file).absolute().parent if settings.log.file != "-" else None,
         settings.state.database_folder,
@@ -230,5 +183,5 @@ def _build_redis(
 
 
 def longest_request_s(settings: Settings) -> float:
-    """Longer than any may take, from its body on to its admission, and on to its end."""
+    """An upper bound of the seconds between the arrival of a request and its end."""
     return settings.limits.max_timeout_ms / 1000 + settings.engine.read_limit_s

@@ -13,7 +13,7 @@ import requests
 from playwright.sync_api import Browser, Page, expect
 
 from app.state.sql.sign_in_codes import SignInCodes
-from app.wiring.services import SystemClock
+from app.system.clock import SystemClock
 from app.wiring.state import build_database
 from config.settings import StateSettings
 from tests.browser.conftest import FLAGS, RECEIPT, Reader

@@ -21,7 +21,7 @@ from app.state.redis_front.spool import Spool
 from app.state.sql.database import Database
 from app.state.sql.quota import charged_rows
 from app.state.sql.store import SqlStore
-from app.wiring.services import SystemClock
+from app.system.clock import SystemClock
 from tests.fakes import FakeAccounts, FakeAdmission, FakeUsageLog
 
 

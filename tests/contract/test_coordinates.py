@@ -14,7 +14,8 @@ from PIL import Image
 
 from app.engine.reader import Reader
 from app.model.reading import Page, ReadOptions
-from app.wiring.services import SystemClock, build_reader
+from app.system.clock import SystemClock
+from app.wiring.engine import build_reader
 from config.settings import EngineSettings, Settings
 from samples import draw
 

@@ -18,7 +18,7 @@ from app.errors import RequestMalformed
 from app.model.reading import CharsetName, Page, ReadOptions
 from app.ocr.engine import PpOcrEngine
 from app.ports import Engine
-from app.wiring.services import build_engine
+from app.wiring.engine import build_engine
 from config.settings import EngineSettings
 from samples import draw
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.model.usage import RECOGNISED, UsageRecord
-from app.wiring.services import SystemClock
+from app.system.clock import SystemClock
 from app.wiring.state import build_mover, build_state
 from config.settings import Settings
 from tests.contract.state import id_of, ocr_request

@@ -36,7 +36,7 @@ from app.state.redis_front.health import backlog
 from app.state.redis_front.mover import IDLE_S
 from app.state.redis_front.pending import Held
 from app.state.sql.store import SqlStore
-from app.wiring.services import SystemClock
+from app.system.clock import SystemClock
 from tests.contract.conftest import MakeStore
 from tests.contract.state import RedisStore, id_of, ocr_request, used
 from tests.fakes import FakeClock

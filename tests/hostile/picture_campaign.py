@@ -10,7 +10,7 @@ from itertools import chain, islice
 
 from app.engine.reader import DECODE_MARGIN
 from app.errors import ServiceError
-from app.wiring.services import build_decode_host
+from app.wiring.engine import build_decode_host
 from config.settings import Settings
 from tests.decode_cost import Cost, measured, own_host
 from tests.hostile import bombs, pictures

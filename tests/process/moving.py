@@ -24,7 +24,7 @@ def start_mover(home: Path, variables: Mapping[str, str]) -> BaseProcess:
 
 
 def _move_all(variables: dict[str, str]) -> None:
-    from app.wiring.services import SystemClock
+    from app.system.clock import SystemClock
     from app.wiring.state import build_mover, build_state
     from config.settings import Settings  # its defaults are under the OCR_HOME of the first import
 

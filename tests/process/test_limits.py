@@ -20,7 +20,7 @@ import requests
 
 from app.authenticate import as_signed
 from app.state.sql.store import SqlStore
-from app.wiring.services import SystemClock
+from app.system.clock import SystemClock
 from config.settings import ROOT
 from tests.contract.state import sql_store
 from tests.names_by_time import KNOWN, REFUSED_URL, add_users, by_chance, seconds_taken, told_apart

@@ -18,6 +18,7 @@ from ipaddress import ip_network
 import gevent
 from app.errors import ServiceError
 from app.fetch.fetcher import GuardedFetcher
+from app.fetch.limits import FetchLimits
 from tests.picture_host import PictureHost, SystemClock, http, silence, slowly
 
 def resolve(host, port, **_):
@@ -31,11 +32,12 @@ answers = {
     "/slow-body": slowly(b"HTTP/1.1 200 OK\\r\\nContent-Length: 1000\\r\\n\\r\\n" + b"a" * 900, every_s=0.05),
 }
 with PictureHost(answers) as host:
-    fetcher = GuardedFetcher(
+    limits = FetchLimits(
         timeout_s=3, connect_timeout_s=20, read_timeout_s=20, max_redirects=3, max_picture_bytes=10_000,
-        slots=400, user_share=0.25, allow_ports={host.port}, allow_hosts=(),
-        allow_networks={ip_network("127.0.0.0/8")}, clock=SystemClock(), resolver=resolve,
+        slots=400, user_share=0.25, allow_ports=frozenset({host.port}), allow_hosts=frozenset(),
+        allow_networks=frozenset({ip_network("127.0.0.0/8")}),
     )
+    fetcher = GuardedFetcher(limits, clock=SystemClock(), resolver=resolve)
     def outcome(url):
         try:
             return fetcher.fetch(url, username="alice", deadline=time.monotonic() + 30).decode()

@@ -19,6 +19,7 @@ from app.errors import Busy, PictureTooLarge, PictureUnreachable, PictureUrlNotA
 from app.fetch.connection import MAX_HEAD_BYTES, FetchConnection
 from app.fetch.dial import Dialler
 from app.fetch.fetcher import GuardedFetcher
+from app.fetch.limits import FetchLimits
 from app.fetch.url import Target
 from tests.picture_host import Answer, PictureHost, SystemClock, endless, http, redirect, silence, slowly
 
@@ -42,9 +43,9 @@ def fetcher(host: PictureHost | None = None, **changed: Any) -> GuardedFetcher:
         "allow_ports": {80, 443, host.port} if host else {80, 443},
         "allow_hosts": (),
         "allow_networks": {LOOPBACK},
-        "clock": SystemClock(),
     }
-    return GuardedFetcher(**options | changed)
+    tools = {name: changed.pop(name) for name in ("ca_bundle", "resolver") if name in changed}
+    return GuardedFetcher(FetchLimits(**options | changed), clock=SystemClock(), **tools)
 
 
 def fetch(fetcher: GuardedFetcher, url: str, *, seconds: float = 30.0) -> bytes:

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 
 from app.errors import PictureUnreachable
 from app.fetch.fetcher import GuardedFetcher
+from app.fetch.limits import FetchLimits
 from tests.picture_host import PictureHost, SystemClock, http, redirect
 
 PICTURE = b"the bytes of a picture"
@@ -93,9 +94,11 @@ def fetch(host: PictureHost, url: str, *more_ports: int, **changed: Any) -> byte
         "allow_ports": {host.port, *more_ports},
         "allow_hosts": (),
         "allow_networks": {ip_network("127.0.0.0/8")},
-        "clock": SystemClock(),
     }
-    return GuardedFetcher(**options | changed).fetch(url, username="alice", deadline=time.monotonic() + 5)
+    tools = {name: changed.pop(name) for name in ("ca_bundle", "resolver") if name in changed}
+    return GuardedFetcher(FetchLimits(**options | changed), clock=SystemClock(), **tools).fetch(
+        url, username="alice", deadline=time.monotonic() + 5
+    )
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1"])

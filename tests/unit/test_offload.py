@@ -14,7 +14,7 @@ import pytest
 from app.engine.read_pool import FIRST_GUESS_S, NativeThreads
 from app.errors import Busy, PictureUnsupported, ServiceError
 from app.model.reading import Page, PictureInfo, ReadOptions, ReadResult
-from app.wiring.services import SystemClock
+from app.system.clock import SystemClock
 
 CLOCK = SystemClock()
 

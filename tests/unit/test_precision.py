@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from app.ocr.model_folder import ModelError
 from app.ocr.runtimes.processor import prefers_int8
-from app.wiring.services import build_engine
+from app.wiring.engine import build_engine
 from config.settings import EngineSettings
 
 

@@ -14,7 +14,7 @@ from app.decode.pictures import decode
 from app.engine.reader import DECODE_MARGIN, Reader
 from app.errors import OcrFailed
 from app.model.reading import Line, Page, ReadOptions
-from app.wiring.services import SystemClock
+from app.system.clock import SystemClock
 from tests.unit.test_decode import LIMITS
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ def report(limit: ReportLimit, clock: FakeClock, *, seconds: float, user: str = 
 @pytest.mark.parametrize("share", [0.1, 0.25, 1])
 def test_one_users_reports_take_no_more_than_a_share_of_the_time(share: float) -> None:
     clock = FakeClock()
-    limit, began = ReportLimit(2, share, clock, clock.advance), clock.monotonic()
+    limit, began = ReportLimit(at_once=2, share=share, clock=clock, sleep=clock.advance), clock.monotonic()
     for _ in range(1000):
         report(limit, clock, seconds=0.05)
     assert (clock.monotonic() - began) * share == pytest.approx(1000 * 0.05, rel=0.05)
@@ -29,7 +29,7 @@ def test_one_users_reports_take_no_more_than_a_share_of_the_time(share: float) -
 
 def test_some_reports_do_not_wait_nor_do_others() -> None:
     clock = FakeClock()
-    limit = ReportLimit(2, 0.25, clock, clock.advance)
+    limit = ReportLimit(at_once=2, share=0.25, clock=clock, sleep=clock.advance)
     assert [report(limit, clock, seconds=0.05) for _ in range(20)] == [0] * 20
     while report(limit, clock, seconds=0.05) == 0:
         pass
@@ -40,7 +40,7 @@ def test_some_reports_do_not_wait_nor_do_others() -> None:
 
 def test_nobody_waits_long_and_those_who_have_waited_are_forgotten() -> None:
     clock = FakeClock()
-    limit = ReportLimit(2, 0.25, clock, clock.advance)
+    limit = ReportLimit(at_once=2, share=0.25, clock=clock, sleep=clock.advance)
     report(limit, clock, seconds=60)
     assert report(limit, clock, seconds=0.1) == pytest.approx(LONGEST_PAUSE_S)
     clock.advance(10)
@@ -50,7 +50,7 @@ def test_nobody_waits_long_and_those_who_have_waited_are_forgotten() -> None:
 
 def test_one_at_a_time_for_a_user_and_so_many_for_all() -> None:
     clock = FakeClock()
-    limit = ReportLimit(2, 0.25, clock, clock.advance)
+    limit = ReportLimit(at_once=2, share=0.25, clock=clock, sleep=clock.advance)
     with limit.held("alice"):
         with pytest.raises(RateLimited), limit.held("alice"):
             pass

@@ -97,7 +97,9 @@ class Story:
                     sleep=self.clock.advance,
                 ),
                 clock=self.clock,
-                policy=SignaturePolicy(300, 60, 30, 120),
+                policy=SignaturePolicy(
+                    max_age_s=300, max_ahead_s=60, legacy_nonce_days=30, longest_request_s=120
+                ),
                 refused_ms=10,
                 sleep_until=self.clock.advance_to,
             ),

@@ -75,7 +75,7 @@ class RequestBody(BaseModel):
         return self.sign_method == "md5"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestLimits:
     """What a request may hold and ask for: times in milliseconds, the side in pixels."""
 
