@@ -1,4 +1,4 @@
-"""What the service asks of the parts below it. `app/wiring/services.py` chooses who answers."""
+"""The interfaces that the services need. `app/wiring` chooses the implementations."""
 
 from __future__ import annotations
 
@@ -38,71 +38,72 @@ class Clock(Protocol):
 
 
 class Accounts(Protocol):
-    """Users by exactly their name, byte for byte.
+    """Users by name, compared byte for byte.
 
-    A cache may let a user in, but only the database refuses: the answer to a wrong signature then takes as
-    long for names that are cached as for others, and is the same while the database is down.
+    A cached account suffices to accept a signature; only the database rejects one. The answer to a wrong
+    signature therefore takes as long for cached names as for others, and is the same while the database is
+    down.
     """
 
     def remembered(self, username: str) -> Account | None:
-        """As this process read the user a moment ago; None where it did not. It asks nobody."""
+        """As this process read the user a moment ago, or None. Does no I/O."""
 
     def cached(self, username: str) -> CachedAccount:
-        """As far as it is known without the database. Raises DependencyUnavailable."""
+        """As known without the database. Raises DependencyUnavailable."""
 
     def find(self, username: str) -> Account | None:
-        """As the database has the user; None if there is none. Raises DependencyUnavailable."""
+        """As stored in the database; None for an unknown name. Raises DependencyUnavailable."""
 
 
 class Admission(Protocol):
     def admit(
         self, account: Account, claim: Claim, *, nonce_ttl_s: float, deadline: float = math.inf
     ) -> Quota:
-        """Spend the nonce, a place in the user's rate and one of its quota, and begin its usage record.
+        """Spend the nonce and one request of the user's rate and quota, and open the usage record.
 
-        All or nothing, in one atomic step shared by all workers. The same request_id with the same nonce
-        is our own retry while its record is open, or was closed as recognised a moment ago so that its
-        answer may have been lost; it is admitted without being charged twice. Raises NonceReplayed (also
-        for a request_id that is another's), RateLimited, QuotaExhausted, UserDisabled (meanwhile),
-        DependencyUnavailable.
+        One atomic step shared by all workers: all of it happens, or nothing. The same request_id with the
+        same nonce is a retry of our own proxy: it is admitted without a second charge while the record is
+        open, or was closed as recognised a moment ago, so that the answer may have been lost.
 
-        deadline: on the monotonic clock; until then the caller waits.
+        nonce_ttl_s: how long the nonce is remembered. deadline: of the request, on the monotonic clock.
+        Raises NonceReplayed (also for a request_id of another nonce), RateLimited, QuotaExhausted,
+        UserDisabled (disabled or deleted since authentication), DependencyUnavailable.
         """
 
 
 class Nonces(Protocol):
     def spend_nonce(self, account: Account, claim: Claim, *, nonce_ttl_s: float) -> None:
-        """Spend the nonce and a place in the user's rate, but none of its quota; no record is begun.
+        """Spend the nonce and one request of the user's rate, but no quota; open no usage record.
 
-        Raises NonceReplayed, RateLimited, UserDisabled (meanwhile), DependencyUnavailable.
+        Raises NonceReplayed, RateLimited, UserDisabled, DependencyUnavailable.
         """
 
 
 class Failures(Protocol):
-    """Wrong signatures by address and user name. An empty or a loopback address is nobody's: no limit."""
+    """Counts wrong signatures by address and user name. Empty and loopback addresses have no limit."""
 
     def check(self, address: str, username: str) -> None:
-        """Raises RateLimited while too many came from the address, for this name or for all names."""
+        """Raises RateLimited while the address is over its limit, for this name or for all names."""
 
     def count(self, address: str, username: str) -> None:
-        """One more."""
+        """Count one wrong signature."""
 
 
 class SignInCodes(Protocol):
-    """One-time codes that the operator hands out. Both methods raise DependencyUnavailable."""
+    """One-time codes that the operator issues. Both methods raise DependencyUnavailable."""
 
     def owner(self, code: str) -> str | None:
-        """The name of the user whose valid code this is; None for any other text. Writes nothing."""
+        """The user name that the valid code was issued for; None for any other text. Writes nothing."""
 
     def spend(self, code: str) -> bool:
-        """Whether this call is the one that spent the code: of any number at once, on all nodes, one is."""
+        """Whether this call spent the code. Of concurrent calls on all nodes exactly one does."""
 
 
 class UsageLog(Protocol):
     def finish(self, record: UsageRecord) -> None:
-        """Close the record that admission began, and give back what a failure must not cost.
+        """Close the record that admission opened, and return the quota of a failed request.
 
-        Idempotent by request_id: only the first call counts. Raises DependencyUnavailable.
+        Idempotent by request_id: only the first call has an effect. Raises DependencyUnavailable.
         """
 
 
@@ -110,10 +111,10 @@ class Reports(Protocol):
     """Every method raises DependencyUnavailable. first, last: days of UTC, both included."""
 
     def report(self, user_id: int | None, first: date, last: date) -> UsageReport:
-        """Of one user or of everybody (None)."""
+        """The usage of one user, or of all users (None)."""
 
     def usage_of_all(self, first: date, last: date) -> tuple[UserUsage, ...]:
-        """Of every user, who has read most first."""
+        """The usage of each user, in descending order of recognised pictures."""
 
     def quota(self, username: str) -> UserQuota: ...
 
@@ -122,17 +123,17 @@ class Reports(Protocol):
 
 
 class Background(Protocol):
-    """Work that is too long for the loop of a worker."""
+    """Runs work that would block the event loop of a worker for too long."""
 
     def run(self, job: Callable[[], T]) -> T:
-        """What the job returns or raises, once it had its turn; the loop goes on meanwhile."""
+        """Return or raise what the job does; the event loop keeps running while the caller waits."""
 
 
 class Fetcher(Protocol):
     def fetch(self, url: str, *, username: str, deadline: float) -> bytes:
-        """The bytes behind a stranger's URL, within every limit.
+        """Download an untrusted URL within all limits.
 
-        deadline: on the monotonic clock; the fetch's own total limit applies as well.
+        deadline: on the monotonic clock; the total time limit of a download applies as well.
         Raises PictureUrlNotAllowed, PictureUnreachable, PictureTooLarge, Busy (no download slot).
         """
 
@@ -140,7 +141,7 @@ class Fetcher(Protocol):
 class Engine(Protocol):
     """Reads pictures. Wiring knows from how many threads at once it may be called.
 
-    runtime: what computes its models and in which precision, for people.
+    runtime: the inference runtime and its precision, for display.
     """
 
     model: str
@@ -150,7 +151,7 @@ class Engine(Protocol):
         """image: uint8 [height, width, 3], BGR, upright. Lines in reading order, boxes in its pixels."""
 
     def warm_up(self) -> None:
-        """Do what would make the first reads slow. Not while it reads."""
+        """Do the slow work of the first reads in advance. Must not run during a read."""
 
 
 class Place(Protocol):

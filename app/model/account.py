@@ -1,4 +1,4 @@
-"""Users, their secrets, and what they may still read."""
+"""Users, their secrets and their quotas."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 USERNAME = r"[A-Za-z0-9_.-]{1,64}"
-"""What a user may be called, as a regular expression; compared byte for byte."""
+"""Regular expression of a user name. Names are compared byte for byte."""
 
 Period = Literal["none", "day", "month"]
-"""How long a quota lasts before it begins anew, in UTC; none is for ever."""
+"""After what time a quota is renewed, in UTC; none is never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Account:
     """A user as authentication sees it.
 
     secrets: the active ones, newest first, at most two.
-    quota_limit: recognitions granted in a period; None is without limit.
+    quota_limit: recognitions granted in a period; None is unlimited.
     """
 
     user_id: int
@@ -31,7 +31,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class CachedAccount:
-    """What a cache knows of a user. fresh: it may be served without a look into the database."""
+    """What a cache knows of a user. fresh: new enough to be used without asking the database."""
 
     account: Account | None = None
     fresh: bool = False
@@ -39,7 +39,7 @@ class CachedAccount:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Recognitions granted in the user's period, and left of them; both None for a user without limit."""
+    """limit: recognitions granted in the user's period. remaining: what is left. None is unlimited."""
 
     limit: int | None
     remaining: int | None

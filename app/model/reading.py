@@ -1,4 +1,4 @@
-"""What is read of a picture, and how."""
+"""What to read of a picture and how, and what was read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from app.ports import Image
 
 CharsetName = Literal["full", "latin", "digits", "chinese+latin"]
-"""The sets of characters that a caller may restrict recognition to."""
+"""Sets of characters that a caller may restrict recognition to."""
 
 Point = tuple[int, int]
 Quad = tuple[Point, Point, Point, Point]
@@ -21,11 +21,10 @@ Quad = tuple[Point, Point, Point, Point]
 class ReadOptions:
     """What a caller may choose for one picture.
 
-    min_score: lines recognised with a lower mean character probability (0-1) are left out.
-    side_limit: longest side in pixels that detection works on; None takes the service's default, and more
-    where the text is small.
-    charset: what characters may be found; None takes the service's default.
-    orient: the page may lie on its side or upside down; worth its time only where that is to be expected.
+    min_score: leave out lines with a lower mean character probability (0-1).
+    side_limit: longest side in pixels that detection works on; None is the service's default, which is raised
+    for small text. charset: characters that may be recognised; None is the service's default.
+    orient: detect a page that lies on its side or upside down, which takes longer.
     """
 
     boxes: bool = True
@@ -64,8 +63,8 @@ class Line:
 class Page:
     """The lines of one picture in reading order, and the name of the model that read them.
 
-    detection_ms, recognition_ms: how long each took; None where the engine does not part them. They are no
-    part of what was read: pages compare without them.
+    detection_ms, recognition_ms: how long each took; None where the engine does not separate them. Pages are
+    compared without these times.
     """
 
     lines: tuple[Line, ...]
@@ -80,7 +79,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class PictureInfo:
-    """What was read: upright size in pixels, container format, lower-case hex digest of the bytes."""
+    """The picture that was read: upright size in pixels, container format, SHA-256 of the bytes in hex."""
 
     width: int
     height: int
@@ -100,7 +99,7 @@ class ReadResult:
 
 @dataclass(frozen=True, slots=True)
 class Elapsed:
-    """Milliseconds spent waiting for an engine, fetching, decoding, reading, and in all."""
+    """Milliseconds spent waiting for the engine, fetching, decoding and reading; total: the whole request."""
 
     queue: int = 0
     fetch: int = 0
@@ -122,9 +121,9 @@ class OcrAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """image: uint8 [rows, columns, 3], BGR, upright; whole, or a half, a quarter or an eighth of each side.
+    """image: uint8 [rows, columns, 3], BGR, upright; full size, or scaled to 1/2, 1/4 or 1/8 of each side.
 
-    width, height: of the whole picture, upright. format: the container, such as JPEG.
+    width, height: of the full picture, upright. format: the container, such as JPEG.
     """
 
     image: Image

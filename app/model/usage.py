@@ -1,4 +1,4 @@
-"""Records of what was read, and their sums."""
+"""Usage records, and the reports that sum them up."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ RECOGNISED = 6
 """The wire contract's status code of success, the only one that is charged."""
 
 KeepText = Literal["none", "hash", "full"]
-"""What is kept of the text that was read: nothing, its SHA-256, or all of it and its SHA-256."""
+"""What a record keeps of the recognised text: nothing, its SHA-256, or the text and its SHA-256."""
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRecord:
-    """One admitted request, however it ended. status_code as in the wire contract; 6 is charged.
+    """One admitted request, successful or not. status_code: as in the wire contract; 6 is charged.
 
-    text: what was read, for those who keep it.
+    text: the recognised text, stored as KeepText says.
     """
 
     request_id: str
@@ -40,7 +40,7 @@ class UsageRecord:
 
 @dataclass(frozen=True, slots=True)
 class UserQuota:
-    """limit, used, remaining: recognitions in the current period; no limit is None, and leaves None."""
+    """limit, used, remaining: recognitions in the current period. limit and remaining: None is unlimited."""
 
     period: Period
     limit: int | None
@@ -50,9 +50,10 @@ class UserQuota:
 
 @dataclass(frozen=True, slots=True)
 class UsageFigures:
-    """Of one day of UTC, or of all (day None): requests that have ended, in all and by status code.
+    """Sums over one day of UTC, or over all days of a report (day None).
 
-    pictures: recognised ones. characters: read in them. p50_ms, p95_ms: their time in all; None without any.
+    requests: finished ones; by_code: the same by status code. pictures: recognised ones; characters: in them.
+    p50_ms, p95_ms: percentiles of their total time; None without pictures.
     """
 
     day: date | None
@@ -66,7 +67,7 @@ class UsageFigures:
 
 @dataclass(frozen=True, slots=True)
 class UsageReport:
-    """first, last: days of UTC, both included. days: those with requests."""
+    """first, last: days of UTC, both included. days: only those with requests."""
 
     first: date
     last: date
@@ -76,7 +77,7 @@ class UsageReport:
 
 @dataclass(frozen=True, slots=True)
 class UserUsage:
-    """One user among all: requests that have ended in some days, pictures recognised, their characters."""
+    """One user's line in a report of all: finished requests, recognised pictures, characters in them."""
 
     username: str
     enabled: bool
@@ -88,7 +89,7 @@ class UserUsage:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a caller learns. username, quota: None where it is about everybody. users: for administrators."""
+    """The answer to GET /usage. username, quota: None for the usage of all. users: for administrators."""
 
     username: str | None
     quota: UserQuota | None

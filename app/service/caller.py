@@ -1,4 +1,4 @@
-"""Who calls, asked by every signed route before it works: the limits, the signature, the user."""
+"""The first step of every signed route: check the limits, the signature and the user."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from app.model.claim import Claim
 from app.ports import Accounts, Clock, Failures, PictureSource
 
 OUR_FAULT = (OcrFailed, DependencyUnavailable)
-"""No refusals: the caller can do nothing about them."""
+"""Failures that do not count against the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallerCheck:
-    """refused_ms: a request without a right signature is answered after a multiple of so many milliseconds,
-    so that its time does not tell what was looked up. sleep_until: a moment on the monotonic clock.
+    """refused_ms: a wrong signature is answered after a multiple of this many milliseconds, so that the time
+    of the answer does not show which look-ups were made. sleep_until: takes a moment on the monotonic clock.
     """
 
     accounts: Accounts
@@ -33,13 +33,13 @@ class CallerCheck:
 
     @contextmanager
     def proven(self, claim: Claim, sent: PictureSource | None = None, *, now: float) -> Iterator[Account]:
-        """The account that signed the request and may go on; refusals raised inside count against it.
+        """Yield the account that signed the request. Errors raised in the block count as its refusals.
 
         sent: the picture that came with the request, if one did. now: Unix seconds. Raises TimestampExpired,
         SignWrong, RequestMalformed, UserDisabled, RateLimited, DependencyUnavailable.
         """
         self.refusals.check(claim.username, claim.address)
-        account = self._signer(claim, now)
+        account = self._authenticated(claim, now)
         try:
             require_permitted(claim, account, sent)
             yield account
@@ -49,7 +49,7 @@ class CallerCheck:
             self.refusals.count(claim.username, claim.address, busy=isinstance(error, Busy))
             raise
 
-    def _signer(self, claim: Claim, now: float) -> Account:
+    def _authenticated(self, claim: Claim, now: float) -> Account:
         arrived = self.clock.monotonic()
         try:
             return self._limited(claim, now)
@@ -59,10 +59,12 @@ class CallerCheck:
             raise
 
     def _limited(self, claim: Claim, now: float) -> Account:
-        """The limit is asked once the signature is known to be wrong, so that nobody is locked out by others.
+        """Authenticate, within the limit of wrong signatures.
 
-        Where a password may be guessed it holds for the right one as well, which would show itself otherwise.
-        The signature is computed all the same: nobody can tell by the time which names have such a password.
+        The limit applies only to a signature that was found wrong, so that callers cannot lock out each
+        other. Accounts that may sign by md5 may have guessable passwords: over the limit a right signature is
+        refused like a wrong one, or it would reveal the password. The signature is computed first in any
+        case, so that the time does not show which accounts these are.
         """
         try:
             account = authenticate(claim, self.accounts, now=now, policy=self.policy)

@@ -1,4 +1,4 @@
-"""POST /sign-in: the holder of a one-time code gets the account that the code was made for."""
+"""POST /sign-in: exchange a one-time code for the account that it was issued for."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from app.ports import Accounts, Failures, SignInCodes
 
 @dataclass(frozen=True, slots=True)
 class SignInService:
-    """accounts: as the database has them, since a cache might still hold a secret that was taken away."""
+    """accounts: the database itself; a cache may still hold a secret that was revoked."""
 
     codes: SignInCodes
     accounts: Accounts
     failures: Failures
 
     def handle(self, username: str, code: str, *, address: str) -> Account:
-        """The account with its secrets; the code is spent.
+        """Spend the code and return the account with its secrets.
 
-        Raises SignWrong for a code that is unknown, expired, spent or another user's, after nothing but a
-        look-up; RateLimited where the address has sent too many of those for this user; UserDisabled;
+        Raises SignWrong for a code that is unknown, expired, spent or another user's, which is only looked
+        up; RateLimited where the address has sent too many such codes for this user; UserDisabled;
         DependencyUnavailable.
         """
         owner = self.codes.owner(code)

@@ -13,10 +13,11 @@ from app.fetch.fetcher import GuardedFetcher
 from app.fetch.limits import FetchLimits
 from app.limits.failures import FailureLimit
 from app.limits.refusals import RefusalLimit
+from app.limits.reports import ReportLimit
 from app.ports import Clock, Offload
 from app.service.caller import CallerCheck
 from app.service.recognise import OcrService
-from app.service.report_usage import ReportLimit, UsageService
+from app.service.report_usage import UsageService
 from app.service.sign_in import SignInService
 from app.state.sql.sign_in_codes import SignInCodes
 from app.state.sql.store import SqlStore

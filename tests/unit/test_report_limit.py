@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.errors import Busy, RateLimited
-from app.service.report_usage import AHEAD_S, LONGEST_PAUSE_S, ReportLimit
+from app.limits.reports import AHEAD_S, LONGEST_PAUSE_S, ReportLimit
 from tests.fakes import FakeClock
 
 
