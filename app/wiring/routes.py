@@ -13,6 +13,7 @@ from app.web import assets, console, docs, multipart, ocr, sign_in, status, usag
 from app.web.body import BodyReader
 from app.web.budget import BodyBudget
 from app.web.dialects.own import RequestLimits
+from app.web.errors import Tips
 from app.web.pages import Pages, load_words
 from app.wiring.services import Services
 from config.settings import LimitSettings, Settings, load_tips
@@ -26,10 +27,16 @@ FORM_PARTS = 32
 
 def add_routes(app: Flask, services: Services) -> None:
     settings, tips = services.settings, load_tips()
-    reader, limits = _body_reader(settings.limits), _request_limits(settings)
     app.config |= _werkzeug_limits(settings.limits)
     app.request_class = multipart.OcrHttpRequest
     web.init_app(app, new_request_id=new_request_id, tips=tips, proxies=settings.auth.proxies)
+    limits = _request_limits(settings)
+    _add_api(app, services, tips, limits)
+    _add_pages(app, settings, tips, limits)
+
+
+def _add_api(app: Flask, services: Services, tips: Tips, limits: RequestLimits) -> None:
+    settings, reader = services.settings, _body_reader(services.settings.limits)
     app.register_blueprint(
         ocr.blueprint(
             services.ocr,
@@ -54,6 +61,9 @@ def add_routes(app: Flask, services: Services) -> None:
             store_folder=settings.state.database_folder if services.state.redis is None else None,
         )
     )
+
+
+def _add_pages(app: Flask, settings: Settings, tips: Tips, limits: RequestLimits) -> None:
     files = assets.Assets.load()
     pages = Pages(files, words=load_words(), tips=tips, limits=_page_limits(settings))
     app.register_blueprint(assets.blueprint(files))

@@ -111,14 +111,7 @@ def build_services(settings: Settings) -> Services:
         offload=offload,
         failures=failures,
         codes=codes,
-        ocr=OcrService(
-            caller=caller,
-            admission=state.admission,
-            usage=state.usage,
-            fetcher=fetcher,
-            offload=offload,
-            clock=clock,
-        ),
+        ocr=OcrService(caller, state.admission, state.usage, fetcher, offload, clock),
         usage=_build_usage(settings, clock, state, caller, failed=metrics.store_failed),
         sign_in=SignInService(codes=codes, accounts=state.store, failures=failures),
     )
