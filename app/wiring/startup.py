@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from app.engine.quarantine import PictureQuarantine
@@ -19,7 +20,7 @@ STORE_TRIES = 30
 """How often, one second apart, a starting worker tries to reach the database before it gives up."""
 
 
-def await_store(state: StateParts, disks: Disks) -> None:
+def await_store(state: StateParts, disks: Disks, sleep: Callable[[float], None] = time.sleep) -> None:
     """Prepare the database; wait for it while another process locks it, so that one worker does not stop all.
 
     A worker with Redis serves without the database. Raises DependencyUnavailable.
@@ -34,7 +35,7 @@ def await_store(state: StateParts, disks: Disks) -> None:
                 return
             if not left or disks.full():
                 raise
-            time.sleep(1)
+            sleep(1)
         else:
             return
 
