@@ -154,7 +154,7 @@ class Engine(Protocol):
         """Do the slow work of the first reads in advance. Must not run during a read."""
 
 
-class Place(Protocol):
+class Reservation(Protocol):
     """Room for one read, held from before admission until the read is done."""
 
     def __enter__(self) -> Self: ...
@@ -179,11 +179,10 @@ class Offload(Protocol):
     def ready(self) -> bool:
         """Whether the engine has read its built-in picture and takes work."""
 
-    def reserve(
-        self, deadline: float, cancelled: Callable[[], bool] = not_cancelled, username: str = ""
-    ) -> Place:
-        """Raises Busy, with retry_after, where the picture could not be read in time.
+    def reserve(self, deadline: float, cancelled: Callable[[], bool], username: str) -> Reservation:
+        """Raises Busy, with retry_after, if the picture could not be read in time.
 
-        username: whose place it is, so that nobody keeps others out by pictures that never come.
-        cancelled: whether nobody waits for the answer any more. A read that has not started is then dropped.
+        deadline: on the monotonic clock, in seconds.
+        cancelled: whether the caller has hung up. A read that has not started by then never starts.
+        username: whose pictures this one counts with, so that no user fills the queue for all others.
         """

@@ -23,7 +23,7 @@ READING = ReadResult(
 
 
 class NoEngine:
-    """Implements Offload and Place: every picture has the same ten lines, at once."""
+    """Implements Offload and Reservation: every picture has the same ten lines, at once."""
 
     def start(self) -> None: ...
 

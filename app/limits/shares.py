@@ -61,30 +61,26 @@ class UserShares:
     def hold(
         self, username: str, deadline: float, *, first: bool = False, refusal: type[ServiceError] = Busy
     ) -> Iterator[None]:
-        """As take. Raises the refusal, with retry_after, where there was no place in time."""
-        place = self.take(username, deadline, first=first)
-        if place is None:
-            held = self._held[username]
-            raise refusal(f"no {self._what} for {username} ({held} held)", retry_after=1)
+        """A place for the time of the block. Raises the refusal, with retry_after, if none was free in time.
+
+        deadline: how long to wait, on the monotonic clock. first: before the user's other callers.
+        """
+        place = self.ask(username, first=first)
         try:
+            if not place.served.wait(max(0.0, deadline - self._clock.monotonic())):
+                held = self._held[username]
+                raise refusal(f"no {self._what} for {username} ({held} held)", retry_after=1)
             yield
         finally:
             self.give_back(place)
 
-    def take(self, username: str, deadline: float, *, first: bool = False) -> UserPlace | None:
-        """A place that has to be given back; None where there was none in time.
-
-        deadline: how long to wait, on the monotonic clock. first: before the user's other callers.
-        """
-        place = self._asked_for(username, first)
-        try:
-            served = place.served.wait(max(0.0, deadline - self._clock.monotonic()))
-        except BaseException:
-            self.give_back(place)
-            raise
-        if not served:
-            self.give_back(place)
-            return None
+    def ask(self, username: str, *, first: bool = False) -> UserPlace:
+        """A place that is free once `served` is set. It has to be given back, even if it never is."""
+        place = UserPlace(username, self._signal())
+        with self._lock:
+            waiting = self._waiting.setdefault(username, deque())
+            (waiting.appendleft if first else waiting.append)(place)
+            self._serve()
         return place
 
     def give_back(self, place: UserPlace) -> None:
@@ -99,14 +95,6 @@ class UserShares:
             waiting.remove(place)
             if not waiting:
                 del self._waiting[place.username]
-
-    def _asked_for(self, username: str, first: bool) -> UserPlace:
-        place = UserPlace(username, self._signal())
-        with self._lock:
-            waiting = self._waiting.setdefault(username, deque())
-            (waiting.appendleft if first else waiting.append)(place)
-            self._serve()
-        return place
 
     def _serve(self) -> None:
         """One place came free, or one waits more: that is one to be served at most."""

@@ -12,9 +12,12 @@ from pathlib import Path
 
 from app.decode.host import DecodeHost
 from app.decode.limits import DecodeBudget, DecodeLimits
+from app.engine.admission_queue import AdmissionQueue
+from app.engine.inline import Inline
 from app.engine.quarantine import PictureQuarantine
-from app.engine.read_pool import Inline, NativeThreads
+from app.engine.read_pool import ReadPool
 from app.engine.reader import CrashGuard, Reader
+from app.engine.watchdog import Watchdog
 from app.ports import Clock, Engine, Offload
 from app.system.loop import under_gevent
 from app.telemetry.logs import log
@@ -95,18 +98,20 @@ def build_offload(
     if not under_gevent():
         return Inline(build, clock=clock)
     engine = settings.engine
-    return NativeThreads(
-        build,
+    queue = AdmissionQueue(
         threads=1 if engine.name == "paddleocr" else engine.threads,  # PaddleEngine says why
         user_share=settings.auth.user_share,
         queue_wait_s=engine.queue_wait_s,
+        clock=clock,
+        watch_length=watch_queue,
+    )
+    watchdog = Watchdog(
         read_limit_s=engine.read_limit_s,
         max_worker_mb=engine.max_worker_mb,
-        clock=clock,
         refuse=lambda data: quarantine.refuse(hashlib.sha256(data).hexdigest(), "its read never ended"),
         replace_worker=_replace_this_worker,
-        watch_queue=watch_queue,
     )
+    return ReadPool(build, queue=queue, watchdog=watchdog, clock=clock)
 
 
 def _replace_this_worker(why: str) -> None:

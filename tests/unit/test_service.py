@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from app.authenticate import SignaturePolicy, sign, sign_legacy
-from app.engine.read_pool import Inline
+from app.engine.inline import Inline
 from app.errors import (
     Busy,
     DependencyUnavailable,
@@ -49,7 +49,7 @@ class Full:
     def ready(self) -> bool:
         return True
 
-    def reserve(self, deadline: float, cancelled: object = None, username: str = "") -> Inline:
+    def reserve(self, deadline: float, cancelled: object, username: str) -> Inline:
         raise Busy("full", retry_after=3)
 
 

@@ -90,7 +90,7 @@ def test_the_first_of_a_user_is_before_the_others_of_that_user() -> None:
 
 def test_who_gave_up_is_not_served() -> None:
     places, now = shares(1), FakeClock().time
-    with places.hold("somebody", now):
-        assert places.take("alice", now) is None
+    with places.hold("somebody", now), pytest.raises(Busy), places.hold("alice", now):
+        pass
     with places.hold("bob", now):
         pass
