@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import gevent
 import pytest
 from gevent import Greenlet
 
-from app.engine.admission_queue import FIRST_GUESS_S, AdmissionQueue
+from app.engine.admission_queue import FETCHING_COUNTS_S, FIRST_GUESS_S, NEWEST, AdmissionQueue
 from app.engine.read_pool import ReadPool
 from app.engine.watchdog import Watchdog
 from app.errors import Busy, PictureUnsupported, ServiceError
 from app.model.reading import Page, PictureInfo, ReadOptions, ReadResult
+from app.ports import Clock, Reservation
 from app.system.clock import SystemClock
-
-CLOCK = SystemClock()
+from tests.fakes import FakeClock
 
 
 class HeldReader:
@@ -69,7 +70,9 @@ class Bench:
         queue_wait_s: float = 5,
         read_limit_s: float = 20,
         max_worker_mb: int = 0,
+        clock: Clock | None = None,
     ) -> None:
+        self.clock = clock or SystemClock()
         self.reader = HeldReader()
         self.refused: list[bytes] = []
         self.replaced: list[str] = []
@@ -78,7 +81,7 @@ class Bench:
             threads=threads,
             user_share=0.25,
             queue_wait_s=queue_wait_s,
-            clock=CLOCK,
+            clock=self.clock,
             watch_length=self.lengths.append,
         )
         watchdog = Watchdog(
@@ -87,7 +90,9 @@ class Bench:
             refuse=self.refused.append,
             replace_worker=self.replaced.append,
         )
-        self.pool = ReadPool(build or (lambda: self.reader), queue=self.queue, watchdog=watchdog, clock=CLOCK)
+        self.pool = ReadPool(
+            build or (lambda: self.reader), queue=self.queue, watchdog=watchdog, clock=self.clock
+        )
 
     def read(
         self,
@@ -99,10 +104,15 @@ class Bench:
     ) -> str:
         """The text that was read, or the name of the error."""
         try:
-            with self.pool.reserve(CLOCK.monotonic() + timeout_s, cancelled, username) as reservation:
+            with self.reserve(timeout_s, cancelled, username) as reservation:
                 return reservation.read(data, ReadOptions())[0].page.model
         except ServiceError as error:
             return error.error
+
+    def reserve(
+        self, timeout_s: float = 20, cancelled: Callable[[], bool] = lambda: False, username: str = ""
+    ) -> Reservation:
+        return self.pool.reserve(self.clock.monotonic() + timeout_s, cancelled, username)
 
     def hold(self, data: bytes = b"held", *, timeout_s: float = 20) -> Greenlet:
         """A read that has a thread, and keeps it."""
@@ -125,8 +135,8 @@ def bench() -> Iterator[Bench]:
     bench.reader.release.set()
 
 
-def started(**options: float) -> Bench:
-    bench = Bench(**options)  # type: ignore[arg-type]
+def started(**options: Any) -> Bench:
+    bench = Bench(**options)
     bench.pool.start()
     return bench
 
@@ -142,15 +152,14 @@ def test_reads_run_beside_the_loop_and_no_more_than_the_threads() -> None:
 
 
 def test_the_reader_is_built_in_a_native_thread_and_warmed_up_before_it_is_ready() -> None:
-    built: list[int] = []
-    ready: list[bool] = []
+    reader, built, ready = HeldReader(), [], []
 
     def build() -> HeldReader:
         built.append(threading.get_ident())
-        bench.reader.warm_up = lambda: ready.append(bench.pool.ready())  # type: ignore[method-assign]
-        return bench.reader
+        return reader
 
     bench = Bench(build)
+    reader.warm_up = lambda: ready.append(bench.pool.ready())  # type: ignore[method-assign]
     bench.pool.start()
     assert (ready, bench.pool.ready()) == ([False], True)
     assert built != [threading.get_ident()]
@@ -200,6 +209,27 @@ def test_a_read_whose_callers_deadline_passes_keeps_its_thread(bench: Bench) -> 
     assert bench.lengths[-1] == 0
 
 
+def test_a_waiting_picture_counts_for_as_long_as_it_waits() -> None:
+    clock = FakeClock()
+    bench = started(clock=clock)
+    jobs = [bench.hold(), *bench.wait("alice")]
+    clock.advance(FETCHING_COUNTS_S)
+    assert bench.queue.expected_wait_s("bob") == 2 * FIRST_GUESS_S
+    bench.reader.release.set()
+    gevent.joinall(jobs, raise_error=True)
+
+
+def test_the_time_of_a_read_is_measured() -> None:
+    clock = FakeClock()
+    bench = started(clock=clock)
+    reading = bench.hold()
+    clock.advance(10)
+    bench.reader.release.set()
+    assert reading.get() == "held"
+    with bench.reserve():
+        assert bench.queue.expected_wait_s("") == FIRST_GUESS_S + NEWEST * (10 - FIRST_GUESS_S)
+
+
 def test_waiting_ends_with_the_queue_limit() -> None:
     bench = started(queue_wait_s=0.04)
     for _ in range(20):
@@ -228,12 +258,12 @@ def test_a_waiting_picture_is_dropped_once_its_caller_has_hung_up(bench: Bench) 
 
 def test_a_caller_who_hangs_up_before_the_picture_is_there_gets_no_thread(bench: Bench) -> None:
     hung_up = threading.Event()
-    with bench.pool.reserve(CLOCK.monotonic() + 20, hung_up.is_set, "") as reservation:
+    with bench.reserve(cancelled=hung_up.is_set) as reservation:
         hung_up.set()
         with pytest.raises(Busy, match="hung up"):
             reservation.read(b"picture", ReadOptions())
     with pytest.raises(Busy, match="hung up"):
-        bench.pool.reserve(CLOCK.monotonic() + 20, hung_up.is_set, "")
+        bench.reserve(cancelled=hung_up.is_set)
     assert not bench.reader.seen
 
 
@@ -270,6 +300,14 @@ def test_a_read_over_its_limit_is_answered_and_the_worker_replaced() -> None:
     assert not bench.pool.ready()
     assert bench.read() == "busy"
     bench.reader.release.set()
+
+
+def test_a_read_within_its_limit_leaves_the_worker_alone() -> None:
+    bench = started(read_limit_s=0.2)
+    assert bench.read() == "picture"
+    gevent.sleep(0.25)
+    assert bench.pool.ready()
+    assert not bench.replaced
 
 
 def test_a_worker_that_is_too_large_asks_once_to_be_replaced_and_goes_on_until_it_is() -> None:
