@@ -13,9 +13,9 @@ import pytest
 from app.errors import DependencyUnavailable
 from app.model.reading import Elapsed, PictureInfo
 from app.model.usage import RECOGNISED, UsageRecord
-from app.state.sql.records import columns
 from app.state.sql.records import store as store_rows
 from app.state.sql.store import SqlStore
+from app.state.sql.usage_row import columns
 from tests.contract.conftest import MakeStore
 from tests.contract.state import id_of, used
 

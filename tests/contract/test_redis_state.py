@@ -30,11 +30,11 @@ from app.limits.rate import Rate
 from app.model.account import Account, CachedAccount, Quota
 from app.model.usage import RECOGNISED, UsageRecord
 from app.state.redis_front import dead_letters
-from app.state.redis_front.accounts import LEFT_ALONE_S, READ_ANEW_S, CachedAccounts
+from app.state.redis_front.accounts import REFRESH_PAUSE_S, REREAD_AFTER_S, CachedAccounts
 from app.state.redis_front.client import RedisLink
 from app.state.redis_front.health import backlog
 from app.state.redis_front.mover import IDLE_S
-from app.state.redis_front.pending import Held
+from app.state.redis_front.pending import PendingUsage
 from app.state.sql.store import SqlStore
 from app.system.clock import SystemClock
 from tests.contract.conftest import MakeStore
@@ -194,11 +194,10 @@ def test_what_waits_on_the_stream_or_the_disk_is_counted_once(redis_store: Redis
     assert redis_store.used() == used(redis_store.sql) == 4
 
 
-def replace_row(store: RedisStore, nonce: str, status_code: int = RECOGNISED) -> Held:
+def replace_row(store: RedisStore, nonce: str, status_code: int = RECOGNISED) -> PendingUsage:
     """The record of a request that runs, as if it had ended so while Redis was away."""
     begun = store.state._running.pop(id_of(nonce))
-    row = {**begun.row, "status_code": status_code, "finished_at": begun.row["started_at"] + 1}
-    return replace(begun, row=row)
+    return begun.updated(status_code=status_code, finished_at=begun.row["started_at"] + 1)
 
 
 def test_a_record_that_comes_twice_is_one_row_and_counted_once(redis_store: RedisStore) -> None:
@@ -270,7 +269,7 @@ def test_a_request_empties_only_a_small_spool_and_only_in_its_time(
         admit(redis_store, nonce)
         redis_store.spool.add(replace_row(redis_store, nonce))
     redis_store.link.ask("DEL", "ocr:quota:1:none:0")
-    monkeypatch.setattr("app.state.redis_front.admission.DRAINED_AT_ONCE", 1)
+    monkeypatch.setattr("app.state.redis_front.row_count.MAX_SPOOLED", 1)
     with pytest.raises(DependencyUnavailable, match="spool") as refused:
         admit(redis_store, "next")
     assert refused.value.retry_after == 10
@@ -295,7 +294,7 @@ def test_a_failure_is_a_row_and_not_charged(redis_store: RedisStore) -> None:
 
 def test_an_admission_that_comes_too_late_does_nothing(redis_store: RedisStore) -> None:
     redis_store.sql.users.add("alice", quota_limit=1)
-    redis_store.state._redis_ms = lambda: 1000  # type: ignore[method-assign]
+    redis_store.state._redis_clock.now_ms = lambda: 1000  # type: ignore[method-assign]
     with pytest.raises(DependencyUnavailable, match="late"):
         admit(redis_store)
     assert sorted(redis_store.link.ask("KEYS", "*")) == ["ocr:accounts", "ocr:epoch"]
@@ -306,7 +305,7 @@ def test_an_admission_nobody_heard_of_is_closed_by_the_spool(redis_store: RedisS
     admit(redis_store)
     begun = redis_store.state._running["never mind"] = redis_store.state._running.pop(id_of("nonce-0001"))
     redis_store.state._undo(begun)
-    never = replace(begun, row={**begun.row, "request_id": id_of("never")})
+    never = begun.updated(request_id=id_of("never"))
     redis_store.state._undo(never)
     assert len(redis_store.spool) == 2
     while redis_store.mover().move():
@@ -484,7 +483,7 @@ class TestMover:
         for nonce in ("good", "bad"):
             admit(redis_store, nonce)
         bad = replace_row(redis_store, "bad")
-        redis_store.state.close(replace(bad, row={**bad.row, "picture_width": -1}))
+        redis_store.state.close(bad.updated(picture_width=-1))
         redis_store.link.ask("XADD", "ocr:usage", "*", "entry", "no JSON")
         other_release = {**json.loads(bad.as_json()), "row": {"request_id": bad.request_id}}
         redis_store.link.ask("XADD", "ocr:usage", "*", "entry", json.dumps(other_release))
@@ -662,7 +661,7 @@ def test_a_user_known_for_long_stays_while_the_database_is_down(
     alone, started_anew = node(down), node(down)
     node(redis_store.sql).find("alice")
     assert served(alone).secrets == (secret,)
-    clock.advance(READ_ANEW_S + 1)
+    clock.advance(REREAD_AFTER_S + 1)
     for accounts in (alone, started_anew):
         stale = accounts.cached("alice")
         assert (stale.account and stale.account.secrets, stale.fresh) == ((secret,), False)
@@ -676,7 +675,7 @@ def test_a_user_known_for_long_stays_while_the_database_is_down(
         connection.exec_driver_sql("UPDATE users SET enabled = 0")
     alone._sql = redis_store.sql
     assert served(alone).enabled
-    clock.advance(LEFT_ALONE_S)
+    clock.advance(REFRESH_PAUSE_S)
     assert not alone.cached("alice").fresh
     assert not alone.find("alice").enabled  # type: ignore[union-attr]
     assert not served(alone).enabled
@@ -698,7 +697,8 @@ def test_unknown_names_leave_a_silent_database_alone(
 ) -> None:
     redis_store.sql.users.add("alice")
     assert redis_store.accounts.find("alice")
-    clock = redis_store.accounts._clock = FakeClock(time.time())
+    clock = FakeClock(time.time())
+    accounts = CachedAccounts(redis_store.link, redis_store.sql, clock)
     asked = []
 
     def silent(username: str) -> None:
@@ -709,35 +709,36 @@ def test_unknown_names_leave_a_silent_database_alone(
         patch.setattr(redis_store.sql, "sealed", silent)
         for number in range(20):
             with pytest.raises(DependencyUnavailable) as refused:
-                redis_store.accounts.find(f"nobody-{number}")
+                accounts.find(f"nobody-{number}")
         assert asked == ["nobody-0"]
         assert refused.value.retry_after == 1
-        assert served(redis_store.accounts)  # whom Redis knows
+        assert served(accounts)  # whom Redis knows
         clock.advance(1)
         for number in range(20):
             with pytest.raises(DependencyUnavailable):
-                redis_store.accounts.find(f"nobody-{number}")
+                accounts.find(f"nobody-{number}")
         assert len(asked) == 2
     clock.advance(1)
-    assert redis_store.accounts.find("nobody") is None
+    assert accounts.find("nobody") is None
 
 
 def test_names_are_kept_for_a_moment_and_not_without_end(
     redis_store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.state.redis_front.accounts.KEPT_IN_PROCESS", 3)
-    clock = redis_store.accounts._clock = FakeClock(time.time())
+    monkeypatch.setattr("app.state.redis_front.accounts.MAX_ENTRIES", 3)
+    clock = FakeClock(time.time())
+    accounts = CachedAccounts(redis_store.link, redis_store.sql, clock)
     for number in range(9):
-        assert redis_store.accounts.cached(f"nobody-{number}") == CachedAccount()
-    assert len(redis_store.accounts._kept) == 3
+        assert accounts.cached(f"nobody-{number}") == CachedAccount()
+    assert len(accounts._entries) == 3
 
     redis_store.sql.users.add("alice")
-    redis_store.accounts.find("alice")
+    accounts.find("alice")
     redis_store.link.ask("HDEL", "ocr:accounts", "alice")  # another process
-    assert redis_store.accounts.remembered("alice")
+    assert accounts.remembered("alice")
     clock.advance(0.5)
-    assert redis_store.accounts.remembered("alice") is None
-    assert redis_store.accounts.cached("alice") == CachedAccount()
+    assert accounts.remembered("alice") is None
+    assert accounts.cached("alice") == CachedAccount()
 
 
 def test_a_wrong_signature_costs_as_many_commands_for_every_name(
@@ -881,7 +882,7 @@ class TestLink:
                 with pytest.raises(DependencyUnavailable):
                     link.ask("INCR", "asked")
                 if fault != "refusing writes":  # that is an answer, and costs nobody time
-                    with pytest.raises(DependencyUnavailable, match="left alone"):
+                    with pytest.raises(DependencyUnavailable, match="paused"):
                         link.ask("INCR", "asked")
             begun = time.monotonic()
             await_true(lambda: answers(link))

@@ -16,7 +16,8 @@ from app.errors import DependencyUnavailable
 from app.model.reading import Elapsed
 from app.model.usage import RECOGNISED, UsageRecord
 from app.state.sql import usage_days as rollup
-from app.state.sql.quota import DAY_MS
+from app.state.sql.late_records import locked_day
+from app.state.sql.quota_period import DAY_MS
 from app.state.sql.records import store as store_rows
 from app.state.sql.retention import purge
 from app.state.sql.store import SqlStore
@@ -274,7 +275,7 @@ def test_a_day_that_cannot_be_built_is_counted_by_its_records(
     clock.advance(DAY_S)
     impatient = make_store(busy_timeout_ms=100)
     with store.database.write() as other:
-        rollup._locked(other, int(clock.now() * 1000) // DAY_MS - 1, late=0)
+        locked_day(other, int(clock.now() * 1000) // DAY_MS - 1, late=0)
         assert impatient.report(1, then, then).total.requests == 1
     assert built(store) == 0
     assert_true_to_records(impatient, clock, 1)

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -25,9 +25,10 @@ import pytest
 import redis
 import requests
 
-from app.state.redis_front.pending import Held
+from app.state.redis_front.keys import held_key
+from app.state.redis_front.pending import PendingUsage
 from app.state.redis_front.spool import Spool
-from app.state.sql.quota import Budget
+from app.state.sql.quota_period import QuotaPeriod
 from config.settings import ROOT
 from tests.process.conftest import Server
 from tests.process.moving import start_mover
@@ -307,18 +308,18 @@ class Leftovers:
         if not len(self._spool):
             begun = self._begun(time.time())
             end = {"status_code": 6, "finished_at": begun.row["started_at"] + 1}
-            self._spool.add(replace(begun, row={**begun.row, **end}))
+            self._spool.add(begun.updated(**end))
             self.spooled += 1
         if self.dead() == self._dead_before + self.bad:
             self.site.ask("XADD", "ocr:usage", "*", "entry", "no record")
             self.bad += 1
 
-    def _begun(self, moment: float) -> Held:
+    def _begun(self, moment: float) -> PendingUsage:
         """A request that was admitted, of whose worker nothing was heard since."""
         started_at = int(moment * 1000)
         row = {"user_id": self._user_id, "username": self.username, "started_at": started_at}
-        begun = Held(Budget(self._user_id), {"request_id": uuid4().hex, **row})
-        self.site.ask("SADD", begun.budget.held_key, begun.request_id)
+        begun = PendingUsage(QuotaPeriod(self._user_id), {"request_id": uuid4().hex, **row})
+        self.site.ask("SADD", held_key(begun.period), begun.request_id)
         self.site.ask("ZADD", "ocr:open", started_at, begun.member)
         return begun
 

@@ -10,9 +10,9 @@ import pytest
 from app.engine.quarantine import PictureQuarantine
 from app.errors import RateLimited
 from app.limits.failures import FailureLimit
-from app.state.redis_front.pending import Held
+from app.state.redis_front.pending import PendingUsage
 from app.state.redis_front.spool import Spool, SpoolUnavailable
-from app.state.sql.quota import Budget
+from app.state.sql.quota_period import QuotaPeriod
 from app.system.disk import Disks, free_bytes, lacks_room
 from tests.disks import SmallDisk, small_disk
 from tests.fakes import FakeClock
@@ -47,16 +47,16 @@ def test_wrong_signatures_are_limited_without_their_file(disk: SmallDisk) -> Non
 def test_a_record_that_does_not_fit_leaves_nothing_in_the_spool(disk: SmallDisk) -> None:
     spool = Spool(disk.folder / "spool")
     row = {"request_id": "a" * 32, "user_id": 1, "username": "alice", "started_at": 1, "status_code": 6}
-    held = Held(Budget(1), row | {"text": "x" * 10_000})
+    ended = PendingUsage(QuotaPeriod(1), row | {"text": "x" * 10_000})
     disk.fill()
     for _ in range(3):
         with pytest.raises(SpoolUnavailable) as refused:
-            spool.add(held)
+            spool.add(ended)
     assert refused.value.status_code == 18
     assert list((disk.folder / "spool").iterdir()) == []
     disk.empty()
-    spool.add(held)
-    assert [waiting for _, waiting in spool.waiting()] == [held]
+    spool.add(ended)
+    assert [waiting for _, waiting in spool.waiting()] == [ended]
 
 
 def test_pictures_are_read_without_a_note_where_it_does_not_fit(disk: SmallDisk) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from app.model.account import Period
-from app.state.sql.quota import period_end, period_left_s, period_start
+from app.state.sql.quota_period import period_end, period_left_s, period_start
 
 
 def ms(text: str) -> int:

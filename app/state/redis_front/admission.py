@@ -1,8 +1,8 @@
 """Admission and usage in Redis, in front of the SQL database.
 
-A user's quota that is spent is the number of its charged rows, and of the requests that are not rows yet: the
-set HELD has those that run, wait on the stream, or wait to be moved. The number of rows is counted in the
-database when Redis does not have it, and kept in step by whoever moves records there.
+A user's spent quota is the number of its charged rows in the database, plus the number of charged requests
+without a row: the set at held_key has those that run, and those that wait on the stream or for the mover.
+Redis gets the number of rows from the database (row_count.py); after that the mover keeps it up to date.
 """
 
 from __future__ import annotations
@@ -12,45 +12,55 @@ import secrets
 from collections import deque
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, NoReturn
 
-from app.errors import (
-    DependencyUnavailable,
-    NonceReplayed,
-    QuotaExhausted,
-    RateLimited,
-    TimestampExpired,
-)
+from app.errors import DependencyUnavailable
 from app.limits.rate import Rate
 from app.model.account import Account, Quota
 from app.model.claim import Claim
 from app.model.usage import KeepText, UsageRecord
 from app.ports import Clock
+from app.state.redis_front.admission_script import (
+    AdmissionKeys,
+    AdmissionRequest,
+    AdmissionScript,
+    Decision,
+    Outcome,
+)
 from app.state.redis_front.client import RedisLink, RedisUnavailable, Script
-from app.state.redis_front.pending import EPOCH, OPEN, STREAM, Held, nonce_key, rate_key, recognised_key
+from app.state.redis_front.keys import (
+    EPOCH,
+    OPEN,
+    STREAM,
+    held_key,
+    nonce_key,
+    quota_key,
+    rate_key,
+    recognised_key,
+)
+from app.state.redis_front.pending import PendingUsage
+from app.state.redis_front.redis_clock import RedisClock
+from app.state.redis_front.row_count import RowCount
 from app.state.redis_front.spool import Spool
 from app.state.sql.admission import ANSWER_LOST_MS
-from app.state.sql.quota import Budget, charged_rows, period_left_s
-from app.state.sql.records import columns
+from app.state.sql.quota_period import period_left_s
 from app.state.sql.store import SqlStore
+from app.state.sql.usage_row import columns
 
 TRIES = 5
-"""How often one admission asks: Redis may lack its epoch and a count, and others may count as well."""
+"""Calls of the script for one admission, at most: Redis may lack its epoch and a count of rows, and another
+process may change what is being counted.
+"""
 
 FINISHED_KEPT = 1000
-COUNTED_APART = 10_000
-"""Requests of one user that are not rows yet, at most, while its rows are counted."""
-
-DRAINED_AT_ONCE = 100
-"""Records that a request brings from the disk to Redis, at most; more are left to the mover."""
+"""Requests that a process remembers as finished, so that a second report of their end does nothing."""
 
 
 class RedisState:
     """Implements Admission and UsageLog.
 
-    timeout_ms: nobody waits longer for an admission, and one that is carried out later does nothing.
-    guard_s: how far ahead of our clock a request may be signed. For so long after Redis was found empty
-    nothing is let in, since it may have been used before.
+    timeout_ms: limit for one admission; the script does nothing after it. guard_s: how far in the future a
+    request may be signed. No request is admitted for so long after Redis was found empty, since each may have
+    been admitted before.
     """
 
     def __init__(
@@ -73,10 +83,11 @@ class RedisState:
         self._timeout_ms = timeout_ms
         self._guard_ms = guard_s * 1000
         self._keep_text = keep_text
-        self._admit, self._finish = Script(link, "admit"), Script(link, "finish")
-        self._count, self._epoch = Script(link, "count"), Script(link, "epoch")
-        self._redis_ahead_ms: float | None = None  # of our monotonic clock
-        self._running: dict[str, Held] = {}
+        self._admission = AdmissionScript(link)
+        self._finish, self._epoch = Script(link, "finish"), Script(link, "epoch")
+        self._row_count = RowCount(link, sql.database, spool, self.drain_spool)
+        self._redis_clock = RedisClock(link, clock)
+        self._running: dict[str, PendingUsage] = {}
         self._finished: deque[str] = deque(maxlen=FINISHED_KEPT)
 
     def ping(self) -> None:
@@ -84,7 +95,10 @@ class RedisState:
         self._link.ask("PING")
 
     def open_epoch(self) -> None:
-        """Begin the life of an empty Redis. Where there is no user yet, nothing can have been signed."""
+        """Start the life of an empty Redis, at once if there is no user yet who could have signed a request.
+
+        Raises RedisUnavailable.
+        """
         try:
             new = not self._sql.users.any()
         except DependencyUnavailable:
@@ -94,174 +108,128 @@ class RedisState:
     def admit(
         self, account: Account, claim: Claim, *, nonce_ttl_s: float, deadline: float = math.inf
     ) -> Quota:
-        """As ports.Admission. What Redis lacks for a decision is brought to it, and it is asked again."""
-        now = self._now_ms()
-        begun = Held(
-            Budget.of(account, now),
-            {
-                "request_id": claim.request_id,
-                "user_id": account.user_id,
-                "username": account.username,
-                "started_at": now,
-            },
-        )
+        """As ports.Admission. Brings to Redis what Redis lacks for a decision, and asks again."""
+        pending = PendingUsage.begin(account, claim.request_id, self._now_ms())
         for _ in range(TRIES):
-            outcome, *detail = self._ask(account, claim, begun, math.ceil(nonce_ttl_s * 1000))
-            if outcome == "admitted":
-                left, started_at = detail
-                row = {**begun.row, "started_at": int(started_at)}
-                self._running[claim.request_id] = replace(begun, row=row)
-                return Quota(account.quota_limit, left)
-            if outcome == "no epoch":
-                self.open_epoch()
-            elif outcome == "no count":
-                self._count_rows(begun.budget, deadline)
-            elif outcome != "late":  # with its answer came the time, so that the next deadline is right
-                _refuse(outcome, detail, claim, period_left_s(account.quota_period, now))
-        raise DependencyUnavailable(f"redis: {outcome}, {TRIES} times", retry_after=1)
+            decision = self._decide(account, claim, pending, math.ceil(nonce_ttl_s * 1000))
+            match decision.outcome:
+                case Outcome.ADMITTED:
+                    running = pending.updated(started_at=decision.started_ms)
+                    self._running[claim.request_id] = running
+                    return Quota(account.quota_limit, decision.remaining)
+                case Outcome.NO_EPOCH:
+                    self.open_epoch()
+                case Outcome.ROWS_UNKNOWN:
+                    self._row_count.refresh(pending.period, deadline)
+                case Outcome.TOO_LATE:
+                    pass  # _decide has set our estimate of Redis's clock, so the next deadline is right
+                case _:
+                    next_period_s = period_left_s(account.quota_period, pending.row["started_at"])
+                    signed = _signed_ms(claim) is not None
+                    raise decision.refusal(signed=signed, next_period_s=next_period_s)
+        raise DependencyUnavailable(f"redis: {decision.outcome}, {TRIES} times", retry_after=1)
 
     def finish(self, record: UsageRecord) -> None:
-        """As ports.UsageLog: onto the stream, or onto the disk where Redis does not take it."""
-        begun = self._running.pop(record.request_id, None)
-        if begun is None:
+        """As ports.UsageLog: onto the stream, or onto the disk where Redis does not take the record."""
+        running = self._running.pop(record.request_id, None)
+        if running is None:
             if record.request_id in self._finished:
                 return
             raise LookupError(f"no usage record was begun for {record.request_id}")
-        ended = self._ended(begun, record)
+        ended = self._ended(running, record)
         try:
             self.close(ended)
         except RedisUnavailable:
             self._spool.add(ended)
         self._finished.append(record.request_id)
 
-    def close(self, held: Held) -> bool:
-        """From the requests that run onto the stream; False if it was closed before.
+    def close(self, ended: PendingUsage) -> bool:
+        """Move a request from those that run onto the stream. False if it was closed before.
 
         Raises RedisUnavailable.
         """
-        budget = held.budget
+        period = ended.period
         return bool(
             self._finish(
-                [OPEN, budget.held_key, budget.quota_key, STREAM, recognised_key(held.request_id)],
-                held.member,
-                held.request_id,
-                int(held.charged),
-                held.as_json(),
-                int(held.only_if_open),
-                budget.ends_ms or "",
+                [OPEN, held_key(period), quota_key(period), STREAM, recognised_key(ended.request_id)],
+                ended.member,
+                ended.request_id,
+                int(ended.charged),
+                ended.as_json(),
+                int(ended.only_if_open),
+                period.expires_ms or "",
                 ANSWER_LOST_MS,
             )
         )
 
     def drain_spool(self, until: float = math.inf) -> int:
-        """Bring what lies on the disk to Redis; how many records there were.
+        """Bring the records in the spool to Redis. Returns their number.
 
-        until: on the monotonic clock, where somebody waits. Raises RedisUnavailable, SpoolUnavailable, and
-        DependencyUnavailable where time is up.
+        until: on the monotonic clock. Raises RedisUnavailable, SpoolUnavailable, and DependencyUnavailable
+        when the time is up.
         """
         drained = 0
-        for file, held in self._spool.waiting():
+        for file, ended in self._spool.waiting():
             if self._clock.monotonic() >= until:
                 raise DependencyUnavailable("no time to empty the spool", retry_after=1)
-            self.close(held)
+            self.close(ended)
             self._spool.remove(file)
             drained += 1
         return drained
 
-    def _ask(self, account: Account, claim: Claim, begun: Held, nonce_ttl_ms: int) -> list[Any]:
-        """What the script says, without the time."""
-        budget = begun.budget
-        keys = (
-            EPOCH,
-            nonce_key(account.user_id, claim.nonce),
-            rate_key(account.user_id),
-            budget.quota_key,
-            budget.held_key,
-            OPEN,
-            recognised_key(claim.request_id),
+    def _decide(self, account: Account, claim: Claim, pending: PendingUsage, nonce_ttl_ms: int) -> Decision:
+        asked = AdmissionRequest(
+            deadline_ms=self._redis_clock.now_ms() + self._timeout_ms,
+            signed_ms=_signed_ms(claim),
+            request_id=claim.request_id,
+            nonce_ttl_ms=nonce_ttl_ms,
+            interval_us=self._rate.interval_us,
+            tolerance_us=self._rate.tolerance_us,
+            quota_limit=account.quota_limit,
+            member=pending.member,
+            started_ms=pending.row["started_at"],
+            period_expires_ms=pending.period.expires_ms,
         )
-        deadline_ms = self._redis_ms() + self._timeout_ms
         try:
-            outcome, redis_ms, *detail = self._admit(
-                keys,
-                deadline_ms,
-                _signed_ms(claim),
-                claim.request_id,
-                nonce_ttl_ms,
-                self._rate.interval_us,
-                self._rate.tolerance_us,
-                "" if account.quota_limit is None else account.quota_limit,
-                begun.member,
-                begun.row["started_at"],
-                budget.ends_ms or "",
-            )
+            decision = self._admission.decide(_keys(pending, claim.nonce), asked)
         except RedisUnavailable as error:
             if error.sent:
-                self._undo(begun)
+                self._undo(pending)
             raise
-        self._set_clock(redis_ms)
-        return [outcome, *detail]
+        self._redis_clock.set(decision.now_ms)
+        return decision
 
-    def _undo(self, begun: Held) -> None:
-        """Nobody knows whether this was admitted: close it if so, as soon as Redis is back.
+    def _undo(self, pending: PendingUsage) -> None:
+        """The script may have admitted the request: have it closed, if so, as soon as Redis is back.
 
-        Should the disk not take it either, the mover closes it as lost, after a while.
+        If the disk does not take this either, the mover closes the request later, as lost.
         """
-        failure = UsageRecord(begun.request_id, begun.row["username"], DependencyUnavailable.status_code)
+        code = DependencyUnavailable.status_code
+        failure = UsageRecord(pending.request_id, pending.row["username"], code)
         with suppress(DependencyUnavailable):
-            self._spool.add(replace(self._ended(begun, failure), only_if_open=True))
+            self._spool.add(replace(self._ended(pending, failure), only_if_open=True))
 
-    def _ended(self, begun: Held, record: UsageRecord) -> Held:
-        end = {**columns(record, keep_text=self._keep_text), "finished_at": self._now_ms()}
-        return replace(begun, row={**begun.row, **end})
-
-    def _count_rows(self, budget: Budget, deadline: float) -> None:
-        """How many charged rows there are, without those of requests that Redis holds itself.
-
-        It is stored unless something happened to them meanwhile: then the next try counts again.
-        """
-        if len(self._spool) > DRAINED_AT_ONCE:
-            raise DependencyUnavailable(f"{len(self._spool)} records lie in the spool", retry_after=10)
-        self.drain_spool(deadline)
-        epoch = self._link.ask("HGET", EPOCH, "id")
-        changes = self._link.ask("HGET", budget.quota_key, "changes")
-        held = self._link.ask("SMEMBERS", budget.held_key)
-        if len(held) > COUNTED_APART:
-            raise DependencyUnavailable(f"{len(held)} records are not moved yet", retry_after=10)
-        with self._sql.database.read() as connection:
-            rows = charged_rows(connection, budget.user_id, budget.starts_ms, without=held)
-        keys = (EPOCH, budget.quota_key)
-        self._count(keys, epoch or "", changes or "0", rows, budget.ends_ms or "")
-
-    def _redis_ms(self) -> int:
-        """The time on Redis's clock, never later than it is there."""
-        if self._redis_ahead_ms is None:
-            seconds, microseconds = self._link.ask("TIME")
-            self._set_clock(int(seconds) * 1000 + int(microseconds) // 1000)
-        return math.floor(self._clock.monotonic() * 1000 + (self._redis_ahead_ms or 0))
-
-    def _set_clock(self, redis_ms: int) -> None:
-        self._redis_ahead_ms = redis_ms - self._clock.monotonic() * 1000
+    def _ended(self, running: PendingUsage, record: UsageRecord) -> PendingUsage:
+        end = columns(record, keep_text=self._keep_text)
+        return running.updated(**end, finished_at=self._now_ms())
 
     def _now_ms(self) -> int:
         return int(self._clock.now() * 1000)
 
 
-def _signed_ms(claim: Claim) -> int | str:
-    """Empty where the signature does not cover the time, so that anybody may have written it."""
-    return "" if claim.timestamp is None or claim.legacy else claim.timestamp * 1000
+def _keys(pending: PendingUsage, nonce: str) -> AdmissionKeys:
+    user_id = pending.period.user_id
+    return AdmissionKeys(
+        epoch=EPOCH,
+        nonce=nonce_key(user_id, nonce),
+        rate=rate_key(user_id),
+        quota=quota_key(pending.period),
+        held=held_key(pending.period),
+        open=OPEN,
+        recognised=recognised_key(pending.request_id),
+    )
 
 
-def _refuse(outcome: str, detail: list[Any], claim: Claim, next_period_s: int | None) -> NoReturn:
-    if outcome == "replayed":
-        raise NonceReplayed(f"spent by request {detail[0]}")
-    if outcome == "too fast":
-        raise RateLimited("over the user's rate", retry_after=detail[0])
-    if outcome == "nothing left":
-        raise QuotaExhausted("nothing left", retry_after=next_period_s)
-    if outcome != "before epoch":
-        raise AssertionError(outcome)
-    opens_in_s = math.ceil(detail[0] / 1000)
-    if opens_in_s <= 0 and _signed_ms(claim):
-        raise TimestampExpired("signed before Redis was emptied", field="timestamp")
-    raise DependencyUnavailable("Redis was emptied: old requests might come again", retry_after=opens_in_s)
+def _signed_ms(claim: Claim) -> int | None:
+    """None where the signature does not cover the time, so that anybody may have written it."""
+    return None if claim.timestamp is None or claim.legacy else claim.timestamp * 1000

@@ -1,4 +1,4 @@
-"""The way to Redis: short time limits, no retries, a circuit-breaker, and what its faults mean."""
+"""The connection to Redis: short time limits, no retries, a circuit breaker, and what each fault means."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from redis.retry import Retry
 
 from app.errors import DependencyUnavailable
 from app.ports import Clock
+from app.state.redis_front.circuit_breaker import CircuitBreaker
 
 PAUSE_S = 0.25
-"""How long Redis is left alone after it did not answer; then one caller tries, and the others are refused."""
+"""How long callers are refused after Redis did not answer, before one of them tries again."""
 
 _LUA = Path(__file__).parent / "lua"
-_GONE = (RedisConnectionError, RedisTimeout, OSError)
+_NO_ANSWER = (RedisConnectionError, RedisTimeout, OSError)
 
 
 class RedisUnavailable(DependencyUnavailable):
-    """sent: the command was on its way, so that nobody knows whether it was carried out.
+    """sent: the command was on its way, so Redis may have carried it out.
 
-    code: the first word of Redis's own refusal, where it answered.
+    code: the first word of Redis's error reply; empty where Redis did not answer.
     """
 
     def __init__(self, detail: str, *, sent: bool = False, code: str = "") -> None:
@@ -38,10 +39,10 @@ class RedisUnavailable(DependencyUnavailable):
 
 
 class RedisLink:
-    """Connects when it is first used: it may be built before a fork, but not used before one.
+    """Connects at the first command: build it before a fork if need be, but use it only after the fork.
 
-    timeout_ms: for an answer; half of it for a connection. connections: of this process at most.
-    failed: told of each fault, for the metrics.
+    timeout_ms: limit for an answer; half of it for a connection. connections: upper limit in this process.
+    failed: called at each fault, for the metrics.
     """
 
     def __init__(
@@ -55,75 +56,61 @@ class RedisLink:
                 socket_timeout=timeout_ms / 1000,
                 socket_connect_timeout=timeout_ms / 2000,
                 retry=Retry(NoBackoff(), 0),  # redis-py's own ten retries would repeat what is not idempotent
-                driver_info=None,  # two round trips less for each connection
+                driver_info=None,  # saves two round trips for each connection
                 protocol=2,
                 decode_responses=True,
             )
         except (TypeError, ValueError):  # whose text may quote the password
             raise ValueError("the URL of Redis cannot be parsed") from None
-        self._clock = clock
         self._failed = failed
-        self._fault = ""
-        self._closed_until = 0.0
+        self._breaker = CircuitBreaker(clock, PAUSE_S, _paused)
 
     def ask(self, *command: str | float) -> Any:
         """Redis's answer, as strings and integers. Raises RedisUnavailable, NoScriptError."""
-        closed_until = self._enter()
-        with self._faults_noted():
+        ticket = self._breaker.enter()
+        with self._report_faults():
             connection = self._pool.get_connection()  # type: ignore[no-untyped-call]
         try:
-            if self._closed_until != closed_until:
-                self._refuse_while_closed()  # others have found out while this one waited for a connection
-            with self._faults_noted(sent=True):  # before the next one gets the connection
+            self._breaker.recheck(ticket)
+            with self._report_faults(sent=True):  # before the next caller gets the connection
                 connection.send_command(*command)
                 answer = connection.read_response()
         except (RedisError, DependencyUnavailable):
             raise
-        except BaseException:  # a greenlet that was ended must not leave its answer to the next caller
+        except BaseException:  # a greenlet that was killed must not leave its answer to the next caller
             connection.disconnect()
             raise
         finally:
             self._pool.release(connection)  # type: ignore[no-untyped-call]
-        self._open()
+        self._breaker.succeed()
         return answer
 
     def close(self) -> None:
         self._pool.disconnect()
 
-    def _enter(self) -> float:
-        """Until when the others are refused, as this caller knows it."""
-        self._refuse_while_closed()
-        if self._fault:
-            self._closed_until = self._clock.monotonic() + PAUSE_S  # for the others: this call finds out
-        return self._closed_until
-
-    def _refuse_while_closed(self) -> None:
-        if self._clock.monotonic() < self._closed_until:
-            raise RedisUnavailable(f"left alone for a moment after: {self._fault}")
-
     @contextmanager
-    def _faults_noted(self, *, sent: bool = False) -> Iterator[None]:
+    def _report_faults(self, *, sent: bool = False) -> Iterator[None]:
         try:
             yield
-        except _GONE as error:
+        except _NO_ANSWER as error:
             unavailable = RedisUnavailable(str(error), sent=sent)
-            self._fault = unavailable.detail
-            self._closed_until = self._clock.monotonic() + PAUSE_S
+            self._breaker.fail(unavailable.detail)
             self._failed()
             raise unavailable from error
-        except RedisError as error:  # it answers, but will not: no memory, no disk, a replica, no rights
-            self._open()
+        except RedisError as error:  # an error reply: no memory, no disk, a read-only replica, no permission
+            self._breaker.succeed()
             if isinstance(error, NoScriptError):
                 raise
             self._failed()
             raise RedisUnavailable(str(error), code=str(error).partition(" ")[0]) from error
 
-    def _open(self) -> None:
-        self._fault, self._closed_until = "", 0.0
+
+def _paused(failure: str, _remaining_s: float) -> RedisUnavailable:
+    return RedisUnavailable(f"calls are paused after: {failure}")
 
 
 class Script:
-    """A Lua script of ours, run under its digest; sent whole to a Redis that does not know it."""
+    """A Lua script of ours, called by its digest, and sent in full to a Redis that does not have it yet."""
 
     def __init__(self, link: RedisLink, name: str) -> None:
         self._link = link

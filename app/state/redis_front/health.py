@@ -1,4 +1,4 @@
-"""What an operator wants to know of Redis: what waits in it, and whether it is set up to lose nothing."""
+"""Redis for the operator: how much waits in it, and whether its configuration loses nothing."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from app.errors import DependencyUnavailable
 from app.ports import Clock
 from app.state.redis_front.client import RedisLink, RedisUnavailable
-from app.state.redis_front.pending import DEAD, GROUP, OPEN, STREAM
+from app.state.redis_front.keys import DEAD, GROUP, OPEN, STREAM
 from app.state.redis_front.spool import Spool
 
 OLDEST_VERSION = (7, 0)
 
 
 def backlog(link: RedisLink, spool: Spool, clock: Clock) -> dict[str, float]:
-    """By exposition.BACKLOG' names; without Redis only what lies on the disk."""
+    """Figures by their names in the metrics. While Redis is down, only the number of spooled records."""
     found: dict[str, float] = {"spool_records": len(spool)}
     try:
         oldest = link.ask("XRANGE", STREAM, "-", "+", "COUNT", 1)
@@ -29,7 +29,7 @@ def backlog(link: RedisLink, spool: Spool, clock: Clock) -> dict[str, float]:
 
 
 def findings(link: RedisLink) -> Iterator[tuple[bool, str]]:
-    """Whether each is as it must be, and what it is about. Raises DependencyUnavailable."""
+    """Pairs of a check's result and its description. Raises DependencyUnavailable."""
     info = _info(link, "server") | _info(link, "persistence") | _info(link, "memory")
     version = info["redis_version"]
     recent = tuple(map(int, version.split(".")[:2])) >= OLDEST_VERSION
@@ -41,10 +41,10 @@ def findings(link: RedisLink) -> Iterator[tuple[bool, str]]:
 
 
 def mover_finding(link: RedisLink, silent_after_s: float) -> tuple[bool, str]:
-    """Whether a mover has asked for records lately. Raises DependencyUnavailable.
+    """Whether a mover has asked for records in the last silent_after_s seconds. Raises DependencyUnavailable.
 
-    A mover asks several times a second, or about every ten seconds while the database is away. One that is
-    stopped removes its name from the list; one that is killed falls silent.
+    A mover asks several times a second, or about every ten seconds while the database is down. When stopped
+    it removes its name from Redis's list; when killed it stays in the list and asks no more.
     """
     silent_s = _silent_s(link)
     if not silent_s:
@@ -56,7 +56,7 @@ def mover_finding(link: RedisLink, silent_after_s: float) -> tuple[bool, str]:
 
 
 def _silent_s(link: RedisLink) -> dict[str, float]:
-    """Seconds since each mover asked for records, by its name."""
+    """Seconds since each mover last asked for records, by the mover's name."""
     if not link.ask("EXISTS", STREAM):
         return {}
     try:

@@ -1,4 +1,7 @@
-"""`flask usage flush`: moves usage records from Redis to the SQL database. Any number of movers may run."""
+"""The mover (`flask usage flush`): moves usage records from Redis to the SQL database.
+
+Any number of movers may run at once.
+"""
 
 from __future__ import annotations
 
@@ -7,40 +10,49 @@ import random
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from app.errors import DependencyUnavailable, OcrFailed
 from app.ports import Clock
 from app.state.redis_front.admission import RedisState
 from app.state.redis_front.client import RedisLink, RedisUnavailable, Script
-from app.state.redis_front.pending import DEAD, GROUP, OPEN, STREAM, Held
+from app.state.redis_front.keys import DEAD, GROUP, OPEN, STREAM, held_key, quota_key
+from app.state.redis_front.pending import PendingUsage
 from app.state.redis_front.spool import SpoolUnavailable
 from app.state.sql import records
-from app.state.sql.quota import Budget
+from app.state.sql.quota_period import QuotaPeriod
 from app.state.sql.store import SqlStore
 
 BATCH = 200
+"""Entries of the stream in one transaction of the database."""
+
 IDLE_S = 0.2
+"""Pause after a round that found nothing."""
+
 SWEEP_S = 5
+"""Interval between two searches for lost requests, and before a failed spool is tried again."""
+
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.25, 10
+"""Bounds of the pause after a failure; it doubles with each further failure."""
 
 log = logging.getLogger("ocr")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One of the stream, as it was found; held is None where it is none of ours, and why says so."""
+    """An entry of the stream. usage: None where the text is not a readable record; why says what is wrong."""
 
     entry_id: str
     text: str
-    held: Held | None
+    usage: PendingUsage | None
     why: str = ""
 
 
 class Mover:
-    """name: of this process, unlike any other's. claim_after_s: when the entries of a mover that says nothing
-    any more are taken over. abandoned_after_s: when a request that still runs was lost with its worker.
+    """name: unique to this process. claim_after_s: after this long without an acknowledgement, entries that
+    another mover has read are taken over. abandoned_after_s: longer than any request may take; a request that
+    runs longer was lost with its worker.
     """
 
     def __init__(
@@ -61,11 +73,11 @@ class Mover:
         self._name = name
         self._claim_after_ms = round(claim_after_s * 1000)
         self._abandoned_after_ms = round(abandoned_after_s * 1000)
-        self._acknowledge = Script(link, "acknowledge")
+        self._acknowledge_script = Script(link, "acknowledge")
         self._swept_at = self._spool_from = float("-inf")
 
     def run(self, stop: threading.Event) -> None:
-        """Move until told to stop; what is under way is finished."""
+        """Move records until stop is set. A round that has begun is finished first."""
         failures = 0
         _log("mover begins", name=self._name)
         while not stop.is_set():
@@ -85,7 +97,7 @@ class Mover:
         _log("mover ends", name=self._name)
 
     def move_all(self) -> int:
-        """Until nothing is left; how many entries left the stream. Raises DependencyUnavailable."""
+        """Rounds until no record is left. As `move`."""
         total = 0
         while moved := self.move():
             total += moved
@@ -93,15 +105,15 @@ class Mover:
         return total
 
     def move(self) -> int:
-        """One round; how many entries left the stream. Raises DependencyUnavailable."""
+        """One round. Returns how many entries left the stream. Raises DependencyUnavailable."""
         self._drain_spool()
         if self._clock.monotonic() - self._swept_at >= SWEEP_S:
             self._close_lost()
             self._swept_at = self._clock.monotonic()
-        return sum(self._store(entries) for entries in (self._own(), self._of_the_dead(), self._new()))
+        return sum(self._store(entries) for entries in (self._own(), self._taken_over(), self._new()))
 
     def _drain_spool(self) -> None:
-        """A folder that cannot be written to holds up nothing else; it is tried again a while later."""
+        """A folder that cannot be written must not delay the stream: it is tried again after SWEEP_S."""
         if self._clock.monotonic() < self._spool_from:
             return
         try:
@@ -114,7 +126,7 @@ class Mover:
             _log("spool drained", records=drained)
 
     def _own(self) -> list[Entry]:
-        """What this process has read, and could not store."""
+        """Entries that this process has read but not acknowledged yet."""
         return self._read("0")
 
     def _new(self) -> list[Entry]:
@@ -125,7 +137,8 @@ class Mover:
         found = self._grouped(*command)
         return [_entry(*raw) for raw in found[0][1]] if found else []
 
-    def _of_the_dead(self) -> list[Entry]:
+    def _taken_over(self) -> list[Entry]:
+        """Entries that another mover has read and not acknowledged for claim_after_s."""
         command = ("XAUTOCLAIM", STREAM, GROUP, self._name, self._claim_after_ms, "0-0", "COUNT", BATCH)
         claimed = [_entry(*raw) for raw in self._grouped(*command)[1]]
         if claimed:
@@ -133,82 +146,86 @@ class Mover:
         return claimed
 
     def _grouped(self, *command: str | int) -> Any:
-        """A command that needs the group, which an emptied Redis has lost."""
+        """The answer to a command that needs the consumer group, which is made if Redis does not have it."""
         try:
             return self._link.ask(*command)
         except RedisUnavailable as error:
             if error.code != "NOGROUP":
                 raise
-        with suppress(RedisUnavailable):  # another may have made it meanwhile; else the next command says so
+        with suppress(RedisUnavailable):  # made by another mover; other faults fail the next command
             self._link.ask("XGROUP", "CREATE", STREAM, GROUP, "0", "MKSTREAM")
             _log("group made")
         return self._link.ask(*command)
 
     def _store(self, entries: Sequence[Entry]) -> int:
-        """Into the database, in one transaction; then, once that is committed, off the stream."""
-        good = [(entry, entry.held) for entry in entries if entry.held is not None]
-        bad = [(entry, entry.why) for entry in entries if entry.held is None]
+        """Store entries in the database, in one transaction; after its commit, acknowledge each of them."""
+        good = [(entry, entry.usage) for entry in entries if entry.usage is not None]
+        bad = [(entry, entry.why) for entry in entries if entry.usage is None]
         if good:
-            rows, now_ms = [held.row for _, held in good], int(self._clock.now() * 1000)
+            rows, now_ms = [usage.row for _, usage in good], int(self._clock.now() * 1000)
             with self._sql.database.write() as connection:
                 stored = records.store(connection, rows, now_ms=now_ms)
             _log("records committed", records=len(good) - len(stored.refused))
-            for place, (entry, held) in enumerate(good):
+            for place, (entry, usage) in enumerate(good):
                 if place in stored.refused:
                     bad.append((entry, stored.refused[place]))
                 else:
-                    self._take_off(entry, held, "new" if held.request_id in stored.charged else "known")
+                    self._acknowledge(entry, "new" if usage.request_id in stored.charged else "known")
         for entry, why in bad:
-            if self._take_off(entry, entry.held, "none", why):
+            if self._acknowledge(entry, "none", why):
                 _log("dead letter", logging.ERROR, entry=entry.entry_id, why=why)
         if entries:
             _log("entries taken off", entries=len(entries))
         return len(entries)
 
-    def _take_off(self, entry: Entry, held: Held | None, row: str, why: str = "") -> bool:
-        """False if another mover has done so."""
-        budget = held.budget if held else Budget(0)
-        taken = self._acknowledge(
-            [STREAM, budget.held_key, budget.quota_key, DEAD],
+    def _acknowledge(self, entry: Entry, row: str, why: str = "") -> bool:
+        """Remove an entry from the stream. False if another mover has done so.
+
+        row: as in acknowledge.lua. why: the reason where the entry becomes a dead letter.
+        """
+        usage = entry.usage
+        period = usage.period if usage else QuotaPeriod(0)
+        removed = self._acknowledge_script(
+            [STREAM, held_key(period), quota_key(period), DEAD],
             GROUP,
             entry.entry_id,
-            held.request_id if held else "",
-            int(held is not None and held.charged),
+            usage.request_id if usage else "",
+            int(usage is not None and usage.charged),
             row,
             entry.text,
             why,
-            budget.ends_ms or "",
+            period.expires_ms or "",
         )
-        return bool(taken)
+        return bool(removed)
 
     def _close_lost(self) -> None:
-        """finished_at stays NULL: nobody has reported, so a late report still counts."""
+        """finished_at stays NULL: if the worker was only slow, its own report still counts."""
         before = int(self._clock.now() * 1000) - self._abandoned_after_ms
         found = self._link.ask("ZRANGEBYSCORE", OPEN, "-inf", before, "WITHSCORES", "LIMIT", 0, BATCH)
         for member, started_at in zip(found[::2], found[1::2], strict=True):
             try:
-                lost = Held.from_member(member, int(started_at))
+                lost = PendingUsage.from_member(member, int(started_at))
             except ValueError:
                 self._link.ask("ZREM", OPEN, member)
                 _log("no request of ours, forgotten", logging.ERROR, member=member)
                 continue
-            self._state.close(replace(lost, row={**lost.row, "status_code": OcrFailed.status_code}))
+            self._state.close(lost.updated(status_code=OcrFailed.status_code))
             _log("lost request closed", logging.WARNING, request_id=lost.request_id)
 
     def _leave(self) -> None:
-        """Only while nothing is left under this name: it would be forgotten with it."""
+        """Remove this mover's name from the group, unless entries are assigned to it: they would be lost."""
         if not self._own():
             self._link.ask("XGROUP", "DELCONSUMER", STREAM, GROUP, self._name)
 
 
 def _entry(entry_id: str, fields: list[str] | None) -> Entry:
-    """fields: None for one that was removed from the stream while it was pending."""
+    """fields: None where the entry was removed from the stream before it was acknowledged."""
     if fields is None:
         return Entry(entry_id, "", None, "it was removed from the stream")
     named = dict(zip(fields[::2], fields[1::2], strict=True))
     text = named.get("entry", "")
     try:
-        return Entry(entry_id, text, Held.from_json(text))
+        return Entry(entry_id, text, PendingUsage.from_json(text))
     except (ValueError, KeyError, TypeError) as error:
         return Entry(entry_id, text, None, f"not a record: {error!r}")
 

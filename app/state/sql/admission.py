@@ -1,6 +1,6 @@
-"""The steps of an admission, each in the one transaction that SqlStore.admit begins.
+"""The steps of an admission, all in the one transaction that SqlStore.admit begins.
 
-Their statements are made once: to make one takes SQLAlchemy longer than SQLite takes to run it.
+The statements are built at import: SQLAlchemy takes longer to build one than SQLite to run it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from sqlalchemy.exc import IntegrityError
 from app.errors import NonceReplayed, QuotaExhausted, UserDisabled
 from app.model.account import Account
 from app.model.claim import Claim
-from app.state.sql.quota import period_left_s
+from app.state.sql.quota_period import period_left_s
 from app.state.sql.tables import nonces, usage_records, users
 
 ANSWER_LOST_MS = 10_000
-"""A worker may die between the record of a recognised picture and its answer: Nginx asks again at once."""
+"""A worker may die between the record of a recognised picture and its answer. Nginx then retries at once, so
+a retry within this time is admitted without another charge.
+"""
 
 _USER = select(users).where(users.c.id == bindparam("user_id")).with_for_update()
 _SPEND = update(users).where(users.c.id == bindparam("this"))
@@ -43,6 +45,7 @@ _BEGIN = insert(usage_records)
 
 
 def locked_user(connection: Connection, account: Account) -> Row[Any]:
+    """The user's row, locked until the transaction ends. Raises UserDisabled, also for a deleted user."""
     user = connection.execute(_USER, {"user_id": account.user_id}).one_or_none()
     if user is None or not user.enabled:
         raise UserDisabled(account.username)
@@ -50,8 +53,8 @@ def locked_user(connection: Connection, account: Account) -> Row[Any]:
 
 
 def lock_user(connection: Connection, user_id: int) -> None:
-    """For those who are about to lock its records: all writers lock the user first, so that no two of them
-    wait for each other on MySQL. There may be no such user any more.
+    """Call it before locking the user's records: all writers lock the user first, so that they cannot
+    deadlock on MySQL. The user may have been deleted.
     """
     connection.execute(_USER, {"user_id": user_id})
 
@@ -62,7 +65,10 @@ def spend(connection: Connection, user: Row[Any], **spent: int) -> None:
 
 
 def spend_nonce(connection: Connection, user_id: int, claim: Claim, now: int, until: int) -> bool:
-    """False if this very request has spent it and may not have been answered: it is our own retry."""
+    """False for our own proxy's retry: the same request spent the nonce and may not have been answered.
+
+    now, until (when the nonce expires): ms since 1970. Raises NonceReplayed.
+    """
     this = {"user_id": user_id, "nonce": claim.nonce}
     spent = connection.execute(_SPENT, this).one_or_none()
     if spent is not None:
@@ -76,19 +82,19 @@ def spend_nonce(connection: Connection, user_id: int, claim: Claim, now: int, un
 
 
 def _unanswered(connection: Connection, request_id: str, now: int) -> bool:
-    """It runs, or was recognised and charged a moment ago, so that its answer may have been lost."""
+    """Whether the request runs, or was charged so recently that its answer may have been lost."""
     this = {"request_id": request_id, "lost_since": now - ANSWER_LOST_MS}
     return connection.execute(_UNANSWERED, this).first() is not None
 
 
 def require_quota(user: Row[Any], used: int, now: int) -> None:
-    """used: with the request that asks. Raises QuotaExhausted, with the seconds until more is granted."""
+    """used: including this request. Raises QuotaExhausted, with the seconds until the next period."""
     if user.quota_limit is not None and used > user.quota_limit:
         raise QuotaExhausted("nothing left", retry_after=period_left_s(user.quota_period, now))
 
 
 def begin_record(connection: Connection, user_id: int, claim: Claim, now: int) -> None:
-    """Raises NonceReplayed where there is one of this id: it is that of another nonce."""
+    """Raises NonceReplayed if the id belongs to a request with another nonce."""
     record = {
         "request_id": claim.request_id,
         "user_id": user_id,
@@ -103,8 +109,9 @@ def begin_record(connection: Connection, user_id: int, claim: Claim, now: int) -
 
 
 def purge_nonces(connection: Connection, now: int, at_most: int, user_id: int | None = None) -> int:
-    """Of one user or of all. Read, then delete by key, so that MySQL locks no other rows. Returns how many
-    there were.
+    """Delete expired nonces of one user or of all. Returns their number.
+
+    Reads them first and deletes by key, so that MySQL locks no other rows.
     """
     query = _EXPIRED if user_id is None else _EXPIRED_OF_ONE
     expired: dict[int, list[str]] = {}

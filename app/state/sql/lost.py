@@ -2,34 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from sqlalchemy import Connection, and_, bindparam, select, update
 
 from app.errors import OcrFailed
+from app.state.sql.admission import lock_user
+from app.state.sql.database import Database
+from app.state.sql.late_records import Ended, LateRecords
 from app.state.sql.quota import charge
 from app.state.sql.tables import usage_records
-from app.state.sql.usage_days import Ended, LateRecords
 
-_LOST = and_(usage_records.c.status_code.is_(None), usage_records.c.started_at < bindparam("begun_before"))
+_LOST = and_(usage_records.c.status_code.is_(None), usage_records.c.started_at < bindparam("started_before"))
 _OWNERS = select(usage_records.c.user_id).where(_LOST).distinct()
-# Plus nothing, so that SQLite looks through the few that run, and not through all records of the user.
+# `+ 0` makes SQLite use the index of the few running records instead of that of all records of the user.
 _OF_ONE = select(usage_records).where(_LOST, usage_records.c.user_id + 0 == bindparam("user_id"))
 _CLOSE = update(usage_records).where(usage_records.c.request_id == bindparam("this"), _LOST)
 
 
-def owners_of_lost(connection: Connection, *, begun_before: int) -> Sequence[int]:
-    """Their ids. begun_before: ms since 1970; what began before and still runs was lost."""
-    return connection.scalars(_OWNERS, {"begun_before": begun_before}).all()
+def close_all_lost(database: Database, *, started_before: int, now_ms: int) -> int:
+    """Close the lost records of all users, one transaction for each user. Returns their number.
 
-
-def close_lost(connection: Connection, user_id: int, *, begun_before: int, now_ms: int) -> int:
-    """Close a user's with code 5, and give their quota back; how many there were.
-
-    finished_at stays NULL: nobody has reported, so a late report still counts. They are looked for without a
-    lock, so as not to wait for those who end other records of this user.
+    started_before: ms since 1970; a record that started earlier and still runs was lost.
+    Raises DependencyUnavailable.
     """
-    lost = {"begun_before": begun_before}
+    with database.read() as connection:
+        owners = connection.scalars(_OWNERS, {"started_before": started_before}).all()
+    closed = 0
+    for user_id in owners:
+        with database.write() as connection:
+            lock_user(connection, user_id)
+            closed += close_lost(connection, user_id, started_before=started_before, now_ms=now_ms)
+    return closed
+
+
+def close_lost(connection: Connection, user_id: int, *, started_before: int, now_ms: int) -> int:
+    """Close a user's lost records with code 5, and take their charges back. Returns their number.
+
+    finished_at stays NULL: if the worker was only slow, its own report still counts. The search takes no
+    locks, so it does not wait for transactions that end other records of this user.
+    """
+    lost = {"started_before": started_before}
     late = LateRecords(now_ms)
     closed = 0
     for record in connection.execute(_OF_ONE, lost | {"user_id": user_id}).all():

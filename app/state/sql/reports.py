@@ -1,4 +1,4 @@
-"""What was used, per day: from the rollup where a day is built, and from its records where it is not."""
+"""Reports of usage by day: from the rollup for days that are built, from the records for other days."""
 
 from __future__ import annotations
 
@@ -11,30 +11,23 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, sele
 from app.model.usage import RECOGNISED, UsageFigures, UsageReport, UserQuota, UserUsage
 from app.ports import Clock
 from app.state.sql.database import Database
-from app.state.sql.quota import DAY_MS
+from app.state.sql.quota_period import DAY_MS
+from app.state.sql.record_sums import started_by, sums_by
 from app.state.sql.rollup import Counts
 from app.state.sql.tables import EVERYBODY, usage_days, usage_records
-from app.state.sql.usage_days import (
-    begun_by,
-    build_missing,
-    build_some,
-    built_days,
-    built_versions,
-    settled,
-    sums_by,
-)
+from app.state.sql.usage_days import build_missing, build_some, built_days, built_versions, settled
 from app.state.sql.users import UserDirectory, quota_of
 
 BUILT_AT_ONCE = 7
-"""Days that one report builds at most, where its caller waits: more are left to the next ones."""
+"""Days that one report builds at most while its caller waits; the next reports build the others."""
 
 SUMMED_AT_ONCE = 250
-"""Users whose days or records one statement sums up, each by a range of the index. MariaDB makes a table of a
-list of a thousand, and reads all days of all users; so many rows stop the loop for a few ms.
+"""Users whose days or records one statement sums up, each by a range of the index. For a list of a thousand
+MariaDB would make a temporary table and read all users' days, and its rows would stop the loop for a few ms.
 """
 
 _EPOCH = date(1970, 1, 1)
-_began = usage_records.c.started_at
+_started = usage_records.c.started_at
 _code = usage_records.c.status_code
 _RECORDS = (
     select(
@@ -55,7 +48,7 @@ _ROLLED_UP = select(
 
 
 class UsageReports:
-    """What reports ask of one database. Every method raises DependencyUnavailable."""
+    """Reports from one database. Every method raises DependencyUnavailable."""
 
     def __init__(self, database: Database, directory: UserDirectory, clock: Clock) -> None:
         self._database = database
@@ -76,7 +69,7 @@ class UsageReports:
         )
 
     def usage_of_all(self, first: date, last: date) -> tuple[UserUsage, ...]:
-        """Of every user, who has read most first; days as in report."""
+        """Of every user, sorted by recognised pictures, the most first; days as in report."""
         listed = self._directory.list()
         used = self._sums.read(sorted(user.id for user in listed), first=first, last=last)
         everybody = [
@@ -102,10 +95,10 @@ def report(
     user_id: int | None = None,
     build_at_most: int | None = None,
 ) -> UsageReport:
-    """first, last: days of UTC, both included; a request belongs to the day in which it was begun.
+    """first, last: days of UTC, both included; a request belongs to the day on which it started.
 
-    user_id: None is everybody. build_at_most: days that are built on this occasion, as far as they can be;
-    None is all that lack. A day that is not built is counted by its records.
+    user_id: None for everybody. build_at_most: missing days of the rollup that the report builds, if that
+    works at once; None builds all of them. A day that is not built is summed up from its records.
     Raises DependencyUnavailable.
     """
     since, until = _number(first), _number(last) + 1
@@ -114,12 +107,12 @@ def report(
         build_missing(database, since, buildable)
     else:
         build_some(database, since, buildable, at_most=build_at_most)
-    whose = () if user_id is None else (begun_by(user_id),)
+    whose = () if user_id is None else (started_by(user_id),)
     with database.read() as connection:
         built = built_days(connection, since, until)
         days = _rolled_up(connection, user_id or EVERYBODY, built)
         for within in _unbuilt(since, until, built):
-            days |= sums_by(connection, _began // DAY_MS, within, *whose)
+            days |= sums_by(connection, _started // DAY_MS, within, *whose)
     total = Counts()
     for counts in days.values():
         total.add(counts)
@@ -133,28 +126,28 @@ _NONE: Sums = (0, 0, 0)
 
 
 class SumsByUser:
-    """What each user's days add up to. The sums of the finished days that were asked for last are kept, and
-    read again once one of these days has changed: its row in `rollups` says so, in the same transaction.
+    """The sums of each user's days. Caches the sums of the finished days of the last call, until another call
+    asks for other days or one of them has changed: its row in `rollups` changes in the same transaction.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._kept: tuple[frozenset[tuple[int, int]], dict[int, Sums]] = frozenset(), {}
+        self._cache: tuple[frozenset[tuple[int, int]], dict[int, Sums]] = frozenset(), {}
 
     def read(self, ids: Sequence[int], *, first: date, last: date) -> dict[int, Sums]:
-        """Of those of these users, in ascending order, that have any; days as in report.
+        """By user id, for those of these users who have any requests. ids: in ascending order.
 
-        Raises DependencyUnavailable.
+        first, last: as in report. Raises DependencyUnavailable.
         """
         since, until = _number(first), _number(last) + 1
         with self._database.read() as connection:
             days = frozenset(built_versions(connection, since, until))
             built = {day for day, _ in days}
-            kept, finished = self._kept
-            if days != kept:
+            cached_days, finished = self._cache
+            if days != cached_days:
                 by_day = [_ROLLED_UP.where(*_in_days(built))] if built else []
                 finished = _summed(connection, by_day, usage_days.c.user_id, ids, {})
-                self._kept = days, finished
+                self._cache = days, finished
             records = [_RECORDS.where(within) for within in _unbuilt(since, until, built)]
             return _summed(connection, records, usage_records.c.user_id, ids, finished)
 
@@ -166,7 +159,7 @@ def _summed(
     ids: Sequence[int],
     before: Mapping[int, Sums],
 ) -> dict[int, Sums]:
-    """What the queries find for these users, added to what there is."""
+    """The sums that the queries find for these users, added to those before."""
     found = dict(before)
     for query in queries:
         for at in range(0, len(ids), SUMMED_AT_ONCE):
@@ -177,7 +170,7 @@ def _summed(
 
 
 def _plus(sums: Sums, more: Sequence[Any]) -> Sums:
-    """more: MySQL's are decimal numbers."""
+    """more: numbers of a row; MySQL returns decimals."""
     return sums[0] + int(more[0]), sums[1] + int(more[1]), sums[2] + int(more[2])
 
 
@@ -190,7 +183,7 @@ def _rolled_up(connection: Connection, user_id: int, built: Collection[int]) -> 
 
 
 def _in_days(built: Collection[int]) -> Iterator[ColumnElement[bool]]:
-    """One range of an index. A day between that was built a moment ago is still counted by its records."""
+    """One range of an index. Days built after `built` was read are left out: they are summed from records."""
     first, last = min(built), max(built)
     yield usage_days.c.day.between(first, last)
     if others := set(range(first, last)) - set(built):
@@ -198,11 +191,11 @@ def _in_days(built: Collection[int]) -> Iterator[ColumnElement[bool]]:
 
 
 def _unbuilt(since: int, until: int, built: Collection[int]) -> Iterator[ColumnElement[bool]]:
-    """Records begun in the other days: one condition for each run of them."""
+    """Conditions for records of the other days, one for each run of days."""
     begin = since
     for day in (*sorted(built), until):
         if begin < day:
-            yield and_(_began >= begin * DAY_MS, _began < day * DAY_MS)
+            yield and_(_started >= begin * DAY_MS, _started < day * DAY_MS)
         begin = day + 1
 
 

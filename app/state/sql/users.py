@@ -1,4 +1,4 @@
-"""The operator's side of the users: who they are, what they may, and their secrets."""
+"""Users for the operator: their rights, their quotas and their secrets."""
 
 from __future__ import annotations
 
@@ -14,23 +14,24 @@ from app.model.account import Period
 from app.model.usage import UserQuota
 from app.ports import Clock
 from app.state.sql.database import Database
-from app.state.sql.quota import Budget, charged_since, counted, period_start
+from app.state.sql.quota import charged_since, counted
+from app.state.sql.quota_period import QuotaPeriod, period_start
 from app.state.sql.secrets import SecretBox, SecretUnreadable, new_secret
 from app.state.sql.tables import sign_in_codes, user_secrets, users
 
 LISTED_AT_ONCE = 250
-"""Users that one statement reads, so that a list of any length never stops the loop of a worker for long."""
+"""Users that one statement reads: a longer list would stop the loop of a worker."""
 
-Changed = Callable[[str, Budget | None], None]
-"""Told of a user by name, and of the budget whose charged rows are to be counted anew, if any."""
+Changed = Callable[[str, QuotaPeriod | None], None]
+"""Called after a change of a user: with its name, and with the period whose rows must be counted again."""
 
 
 class DuplicateUser(ValueError):
-    """There is a user of this name; the text is the name."""
+    """A user of this name exists; the text is the name."""
 
 
 class UnknownUser(LookupError):
-    """There is no user of this name; the text is the name."""
+    """No user has this name; the text is the name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class UserSummary:
 class UserDirectory:
     """Every method raises DependencyUnavailable; those that name a user raise UnknownUser.
 
-    changed: told of each user once a change of it is in the database.
+    changed: called once the change of a user is in the database.
     """
 
     def __init__(self, database: Database, box: SecretBox, clock: Clock, changed: Changed) -> None:
@@ -64,7 +65,7 @@ class UserDirectory:
         self._clock = clock
 
     def over(self, database: Database) -> UserDirectory:
-        """The same users by other connections."""
+        """The same users through the connections of another Database object."""
         return UserDirectory(database, self._box, self._clock, self._changed)
 
     def add(
@@ -77,9 +78,9 @@ class UserDirectory:
         admin: bool = False,
         secret: str | None = None,
     ) -> str:
-        """The new user's secret, to be shown once: it cannot be read back. Raises DuplicateUser.
+        """Returns the new user's secret. Show it once: it cannot be read again. Raises DuplicateUser.
 
-        secret: one that the user has already, from elsewhere; by default a new one.
+        secret: an existing one from another service; by default a new one is made.
         """
         user = insert(users).values(
             username=username,
@@ -100,12 +101,12 @@ class UserDirectory:
             return self._add_secret(connection, user_id, secret or new_secret(), self._now_ms())
 
     def any(self) -> bool:
-        """Whether there is a user at all."""
+        """Whether any user exists."""
         with self._database.read() as connection:
             return connection.execute(select(users.c.id).limit(1)).first() is not None
 
     def list(self) -> list[UserSummary]:
-        """All of them, by name."""
+        """All users, sorted by name."""
         now = self._now_ms()
         found: list[UserSummary] = []
         page = select(users).where(users.c.id > bindparam("after")).order_by(users.c.id).limit(LISTED_AT_ONCE)
@@ -115,7 +116,7 @@ class UserDirectory:
         return sorted(found, key=lambda user: user.username)
 
     def quota(self, username: str) -> UserQuota:
-        """What is granted, used and left in the current period."""
+        """The limit, the used part and the rest of the current period. Raises UnknownUser."""
         with self._database.read() as connection:
             user = connection.execute(select(users).where(users.c.username == username)).one_or_none()
         if user is None:
@@ -123,7 +124,7 @@ class UserDirectory:
         return quota_of(_summary(user, self._now_ms()))
 
     def is_admin(self, username: str) -> bool:
-        """Whether the user may see the usage of all."""
+        """Whether the user may see the usage of all users."""
         query = select(users.c.admin).where(users.c.username == username)
         with self._database.read() as connection:
             return bool(connection.scalar(query))
@@ -135,9 +136,9 @@ class UserDirectory:
         self._set(username, enabled=enabled)
 
     def set_quota(self, username: str, limit: int | None, period: Period | None = None) -> UserSummary:
-        """limit: recognitions granted in a period, those already used in it among them; None is no limit.
+        """limit: recognitions in a period, including those already used in it; None for no limit.
 
-        period: None leaves it as it is. With another one, what is used is counted anew from the records.
+        period: None keeps the current kind. For another kind, the used part is counted from the records.
         """
         now = self._now_ms()
         with self._database.write() as connection:
@@ -151,21 +152,21 @@ class UserDirectory:
                 used = charged_since(connection, user.id, since)
                 values |= {"quota_period": period, "period_started_at": since, "quota_used": used}
             connection.execute(update(users).where(users.c.id == user.id).values(values))
-            now_is = connection.execute(this).one()
-        self._changed(username, Budget.at(user.id, now_is.quota_period, now))
-        return _summary(now_is, now)
+            changed = connection.execute(this).one()
+        self._changed(username, QuotaPeriod.at(user.id, changed.quota_period, now))
+        return _summary(changed, now)
 
     def set_legacy_sign(self, username: str, allowed: bool) -> None:
         self._set(username, allow_legacy_sign=allowed)
 
     def rotate_secret(self, username: str, show: Callable[[str], None] = lambda secret: None) -> str:
-        """A new secret beside the newest one so far; any older one stops working.
+        """Returns a new secret. The newest previous secret stays valid, older ones are deleted.
 
-        show: given the secret once it is in the database, before `changed` is told of it: should that fail,
-        a second rotation, by somebody who has not seen the first one's, would end all that the user has.
+        show: called with the secret once it is in the database, before `changed`, which may fail. An operator
+        who never saw the secret would rotate again, and so delete the only secret that the user knows.
 
-        The one that is kept is encrypted again, so that a rotation also ends the use of an old key; one that
-        cannot be read goes, so that a rotation also helps where the key is lost.
+        The previous secret is encrypted again, so that a rotation also retires an old key. A secret that
+        cannot be decrypted is deleted, so that a rotation also helps after the key was lost.
         """
         with self._database.write() as connection:
             this = select(users.c.id).where(users.c.username == username).with_for_update()
@@ -176,7 +177,7 @@ class UserDirectory:
             newest = select(user_secrets).where(mine).order_by(user_secrets.c.id.desc()).limit(1)
             kept = connection.execute(newest).one()
             connection.execute(delete(user_secrets).where(mine))
-            # A link that has leaked must not give away the new secret.
+            # A leaked link must not give access to the new secret.
             connection.execute(delete(sign_in_codes).where(sign_in_codes.c.user_id == user_id))
             with suppress(SecretUnreadable):
                 self._add_secret(connection, user_id, self._box.decrypt(kept.secret), kept.created_at)

@@ -1,14 +1,14 @@
 #!lua
--- Take an entry that was committed to the database, or cannot be, off the stream: held no more, but a row.
+-- Remove an entry from the stream after it was stored in the database, or refused by it.
 local STREAM, HELD, QUOTA, DEAD = unpack(KEYS)
 local group, entry_id, request_id, charged = ARGV[1], ARGV[2], ARGV[3], ARGV[4] == '1'
-local row = ARGV[5] -- 'new': this write made it a charged row. 'known': it was stored before. 'none': it cannot be
-local entry, why = ARGV[6], ARGV[7] -- of 'none'
-local period_ends_ms = tonumber(ARGV[8]) -- nil: never
+local row = ARGV[5] -- 'new': the mover has just made it a charged row; 'known': it was one before; 'none': refused
+local entry, why = ARGV[6], ARGV[7] -- for 'none'
+local period_expires_ms = tonumber(ARGV[8]) -- nil: never
 
 redis.call('XACK', STREAM, group, entry_id)
 if redis.call('XDEL', STREAM, entry_id) == 0 then
-    return 0 -- another mover was faster
+    return 0 -- another mover has removed it
 end
 if row == 'none' then
     redis.call('XADD', DEAD, '*', 'entry', entry, 'error', why)
@@ -20,10 +20,10 @@ redis.call('HINCRBY', QUOTA, 'changes', 1)
 if row == 'new' and redis.call('HEXISTS', QUOTA, 'rows') == 1 then
     redis.call('HINCRBY', QUOTA, 'rows', 1)
 elseif row == 'known' then
-    redis.call('HDEL', QUOTA, 'rows') -- counted or not before somebody died: the next admission counts anew
+    redis.call('HDEL', QUOTA, 'rows') -- a mover that died may or may not have counted it: count the rows again
 end
-if period_ends_ms then
-    redis.call('PEXPIREAT', HELD, period_ends_ms)
-    redis.call('PEXPIREAT', QUOTA, period_ends_ms)
+if period_expires_ms then
+    redis.call('PEXPIREAT', HELD, period_expires_ms)
+    redis.call('PEXPIREAT', QUOTA, period_expires_ms)
 end
 return 1

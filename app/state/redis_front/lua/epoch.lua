@@ -1,5 +1,5 @@
 #!lua
--- Begin the life of an empty Redis, once. Requests signed before opens_ms are not let in.
+-- Start the life of an empty Redis, once. Requests signed before opens_ms are refused.
 local EPOCH = KEYS[1]
 local id, guard_ms = ARGV[1], tonumber(ARGV[2])
 

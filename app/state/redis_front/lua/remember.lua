@@ -1,5 +1,5 @@
 #!lua
--- Keep a user as read from the database, unless users were changed while it was read.
+-- Cache a user as read from the database, unless any user was changed since the reader asked for the version.
 local ACCOUNTS, VERSION = unpack(KEYS)
 local username, version, account = ARGV[1], ARGV[2], ARGV[3]
 
