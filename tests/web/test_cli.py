@@ -69,12 +69,14 @@ def test_users(flask: Flask, private: Service) -> None:
     assert "There is no user eve" in flask("users", "disable", "eve").output
 
 
-def test_a_rotated_secret_is_shown_though_redis_cannot_be_told(make_service: Callable[..., Service]) -> None:
+def test_a_rotated_secret_is_shown_though_redis_is_down(
+    make_service: Callable[..., Service],
+) -> None:
     service = make_service(state={"redis_url": "redis://127.0.0.1:1/0"})
     first = service.services.store.users.add("nora")
     result = service.app.test_cli_runner().invoke(args=["users", "rotate-secret", "nora"])
     assert result.exit_code == 1
-    assert "Redis could not be told" in result.stderr
+    assert "Redis could not be updated" in result.stderr
     assert "flask db init" not in result.stderr
     shown = result.stdout.split()[-1]
     assert service.services.store.find("nora").secrets == (shown, first)  # type: ignore[union-attr]

@@ -151,7 +151,7 @@ def forget(link: RedisLink, username: str, period: QuotaPeriod | None = None) ->
         link.ask("HDEL", ACCOUNTS, username)
     except DependencyUnavailable as error:
         raise DependencyUnavailable(
-            f"{username} is changed in the database, but Redis could not be told ({error.detail}): "
+            f"{username} is changed in the database, but Redis could not be updated ({error.detail}): "
             f"it takes effect within {REREAD_AFTER_S} s; a new quota should be set again then"
         ) from error
 

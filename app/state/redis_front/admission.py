@@ -135,7 +135,7 @@ class RedisState:
         if running is None:
             if record.request_id in self._finished:
                 return
-            raise LookupError(f"no usage record was begun for {record.request_id}")
+            raise LookupError(f"admission began no usage record for {record.request_id}")
         ended = self._ended(running, record)
         try:
             self.close(ended)

@@ -97,7 +97,7 @@ class Mover:
         _log("mover ends", name=self._name)
 
     def move_all(self) -> int:
-        """Rounds until no record is left. As `move`."""
+        """Run rounds until one finds nothing to move. Returns and raises as `move`."""
         total = 0
         while moved := self.move():
             total += moved
@@ -199,7 +199,10 @@ class Mover:
         return bool(removed)
 
     def _close_lost(self) -> None:
-        """finished_at stays NULL: if the worker was only slow, its own report still counts."""
+        """Close requests that were lost with their worker.
+
+        finished_at stays NULL: if the worker was only slow, its own report still counts.
+        """
         before = int(self._clock.now() * 1000) - self._abandoned_after_ms
         found = self._link.ask("ZRANGEBYSCORE", OPEN, "-inf", before, "WITHSCORES", "LIMIT", 0, BATCH)
         for member, started_at in zip(found[::2], found[1::2], strict=True):

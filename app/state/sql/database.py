@@ -1,4 +1,4 @@
-"""Transactions on the one SQL database that all workers share, and what its faults mean."""
+"""Transactions on the SQL database that all workers share, and how its faults are reported."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from app.state.sql import mysql, sqlite
 from app.system.blocking import Run, at_once
 
 PATIENT_TIMEOUT_S = 3600
-"""How long one statement of an operator's command may take on MySQL."""
+"""Limit for one statement of an operator's command on MySQL."""
 
 REPORT_TIMEOUT_S = 30
-"""How long one statement of a caller's report may take on MySQL: it may count a day of a million records."""
+"""Limit for one statement of a caller's report on MySQL: it may sum up a day of a million records."""
 
 
 class DatabaseUnavailable(DependencyUnavailable):
@@ -35,13 +35,13 @@ class DatabaseUnavailable(DependencyUnavailable):
 
 
 class Database:
-    """SQLite or MySQL, by the URL. Opens nothing until it is used: it may be built before a fork, but not
-    used before one.
+    """SQLite or MySQL, depending on the URL. Connects at the first use: build it before a fork if need be,
+    but use it only after the fork.
 
-    busy_timeout_ms: how long to wait for another writer, and for a free connection.
-    mysql_timeout_s: how long MySQL may take to be connected, and then to answer.
-    mysql_connections: how many a process holds at most. failed: told of each fault, for the metrics.
-    in_threads, run_commit: as sqlite.engine has them.
+    busy_timeout_ms: limit of the wait for another writer, and for a free connection.
+    mysql_timeout_s: limit for connecting to MySQL, and for each of its answers.
+    mysql_connections: upper limit in this process. failed: called at each fault, for the metrics.
+    in_threads, run_commit: as in sqlite.engine.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Database:
         self._writer = self._engine.execution_options(writes=True)  # the same pool
 
     def patient(self) -> Database:
-        """The same for an operator's work that may take long, of which MySQL says nothing meanwhile."""
+        """The same database for an operator's command, whose statements may take long."""
         return Database(
             self._url,
             busy_timeout_ms=self._busy_timeout_ms,
@@ -85,12 +85,12 @@ class Database:
         )
 
     def for_reports(self, at_once: int) -> Database:
-        """The same for reports, which take longer than what else a caller waits for. The caller counts its
-        faults.
+        """The same database for reports, which take longer than anything else that a caller waits for. The
+        caller counts its faults.
 
-        MySQL gets connections for at_once reports, so that reports take none from requests. SQLite is for
-        native threads beside gevent's loop: each use opens the file and waits within SQLite, because the
-        pool's locks and pauses are gevent's.
+        MySQL gets at_once connections, so that reports use none of those for requests. SQLite is used from
+        native threads beside gevent's loop: each use opens the file and waits inside SQLite, because the
+        locks and pauses of the pool are gevent's.
         """
         return Database(
             self._url,
@@ -102,33 +102,33 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """For single statements: each sees one state of the database. Raises DependencyUnavailable."""
-        with self._faults_told(), self._engine.connect() as connection:
+        """For single statements; each sees one state of the database. Raises DependencyUnavailable."""
+        with self._report_faults(), self._engine.connect() as connection:
             yield connection
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """One transaction: on disk when the block ends, undone if it raises. Raises DependencyUnavailable.
 
-        SQLite has one writer at a time. On MySQL writers go on side by side, and a row read `FOR UPDATE` is
-        the reader's alone until its transaction ends.
+        SQLite has one writer at a time. On MySQL writers run side by side, and a row read `FOR UPDATE` stays
+        locked for the others until the transaction ends.
         """
         with self.session() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def session(self) -> Iterator[Connection]:
-        """For several transactions of a writer, each of them `with connection.begin()`."""
-        with self._faults_told(), self._writer.connect() as connection:
+        """A writer's connection for several transactions, each `with connection.begin()`."""
+        with self._report_faults(), self._writer.connect() as connection:
             yield connection
 
     def close(self) -> None:
         self._engine.dispose()
 
     @contextmanager
-    def _faults_told(self) -> Iterator[None]:
+    def _report_faults(self) -> Iterator[None]:
         try:
-            with _faults_named():
+            with _translate_faults():
                 yield
         except DatabaseUnavailable:
             self._failed()
@@ -143,8 +143,8 @@ def _parsed(url: str) -> URL:
 
 
 @contextmanager
-def _faults_named() -> Iterator[None]:
-    """A database that is locked, full, broken or gone is unavailable; a row that breaks a rule is a bug."""
+def _translate_faults() -> Iterator[None]:
+    """A locked, full, broken or stopped database is unavailable. A row that breaks a constraint is a bug."""
     try:
         yield
     except (PoolTimeout, OSError) as error:
@@ -157,7 +157,7 @@ def _faults_named() -> Iterator[None]:
 
 
 def _unavailable(error: DBAPIError) -> bool:
-    """Not where the statement or its values are at fault: those are children of DatabaseError, too."""
+    """False if the statement or its values are wrong: these errors are subclasses of DatabaseError, too."""
     if isinstance(error, ProgrammingError):
         return _lacks_table(error)
     return (

@@ -28,7 +28,7 @@ def end_record(connection: Connection, record: UsageRecord, columns: Mapping[str
     connection.execute(_LOCK_OWNER, this)
     running = connection.execute(_RUNNING, this).one_or_none()
     if running is None:
-        raise LookupError(f"no usage record was begun for {record.request_id}")
+        raise LookupError(f"admission began no usage record for {record.request_id}")
     if running.finished_at is not None:
         return
     end = {**columns, "charged": record.charged, "finished_at": now_ms}

@@ -1,8 +1,8 @@
 """Corrections of the rollup by records of a day that is over: rollup.py says what the rollup is.
 
-Two rules keep the sums of a day equal to its records. Whoever stores or ends a record of a day that is over
-counts that in the day's row of `rollups`, in the same transaction, and if the day is built also corrects its
-sums. Whoever builds a day (usage_days.py) reads that row before the records, and stores the sums only if the
+Two rules keep the sums of a day equal to its records. A transaction that stores or ends a record of a day
+that is over adds 1 to `late` in the day's row of `rollups`, and corrects the day's sums if they are built.
+A process that builds a day (usage_days.py) reads that row before the records, and stores the sums only if the
 row has not changed since.
 """
 

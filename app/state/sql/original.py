@@ -1,4 +1,4 @@
-"""Users and uses of the service that this one replaces, taken over from its database."""
+"""Imports users and their usage from the database of the service that this one replaces."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LONGEST_PASSWORD = 256
 
 @dataclass(frozen=True, slots=True)
 class OriginalTables:
-    """What its tables and columns are called. usage_table: `{username}` in it stands for the user's name."""
+    """Names of that database's tables and columns. usage_table: may contain `{username}`."""
 
     user_table: str
     username: str
@@ -39,7 +39,7 @@ class OriginalTables:
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """of: what there was. refused: uses that could not be stored."""
+    """uses: rows of the usage table. refused: those that could not be stored."""
 
     username: str
     outcome: str
@@ -50,10 +50,10 @@ class Imported:
 def take_over(
     source: Database, target: Database, directory: UserDirectory, names: OriginalTables
 ) -> Iterator[Imported]:
-    """One user after another; those who are here already keep what they have. May be repeated.
+    """Import one user after another. Existing users do not change, so the import may be repeated.
 
-    A user's quota is what remains and what was used; each use becomes a usage record of code 6. Raises
-    DependencyUnavailable, also where a table or column is not there.
+    A user's quota is the sum of what remains and what was used; each use becomes a usage record with code 6.
+    Raises DependencyUnavailable, also where a table or column does not exist.
     """
     query = _select(names.user_table, names.username, names.password, names.remaining)
     with source.read() as connection:
@@ -69,7 +69,7 @@ def take_over(
             directory.add(name, quota_limit=_limit(remaining, uses), allow_legacy_sign=True, secret=secret)
         except DuplicateUser:
             outcome = "is here already"
-        refused = _take_uses(source, target, names, name) if uses else 0
+        refused = _import_uses(source, target, names, name) if uses else 0
         yield Imported(name, outcome, uses, refused)
 
 
@@ -93,8 +93,8 @@ def _count(source: Database, names: OriginalTables, username: str) -> int:
         return connection.scalar(select(func.count()).select_from(rows)) or 0
 
 
-def _take_uses(source: Database, target: Database, names: OriginalTables, username: str) -> int:
-    """How many of them could not be stored."""
+def _import_uses(source: Database, target: Database, names: OriginalTables, username: str) -> int:
+    """Returns how many uses could not be stored."""
     usage_table = (names.usage_table or "").format(username=username)
     with target.read() as connection:
         user_id = connection.scalar(select(users.c.id).where(users.c.username == username))
@@ -109,7 +109,7 @@ def _take_uses(source: Database, target: Database, names: OriginalTables, userna
 
 
 def _row(user_id: int | None, username: str, usage_table: str, use_id: object, at: Any) -> dict[str, Any]:
-    """Its request id follows from the table and the use's id, so that to repeat this changes nothing."""
+    """The request id follows from the table and the use's id, so a repeated import stores nothing twice."""
     milliseconds = _milliseconds(at)
     return {
         "request_id": uuid5(NAMESPACE_URL, f"original:{usage_table}:{use_id}").hex,
@@ -122,7 +122,7 @@ def _row(user_id: int | None, username: str, usage_table: str, use_id: object, a
 
 
 def _milliseconds(at: Any) -> int | None:
-    """From Unix seconds, or a DATETIME or its text, taken as UTC; None, which is refused, for the rest."""
+    """From Unix seconds, or a DATETIME or its text in UTC. None for other values: such a row is refused."""
     readers: tuple[Callable[[], float], ...] = (
         lambda: float(at),
         lambda: datetime.fromisoformat(str(at)).replace(tzinfo=UTC).timestamp(),

@@ -98,8 +98,7 @@ def report(
     """first, last: days of UTC, both included; a request belongs to the day on which it started.
 
     user_id: None for everybody. build_at_most: missing days of the rollup that the report builds, if that
-    works at once; None builds all of them. A day that is not built is summed up from its records.
-    Raises DependencyUnavailable.
+    works at once; None builds all of them. Others are summed up from records. Raises DependencyUnavailable.
     """
     since, until = _number(first), _number(last) + 1
     buildable = min(until, settled(now_ms))

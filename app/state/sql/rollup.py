@@ -1,8 +1,8 @@
-"""What the usage of a day adds up to, and how it is written into one row of `usage_days`. No database here.
+"""The rollup: the sums of a user's usage on one day, as stored in `usage_days`. Pure arithmetic.
 
-Times are kept as a histogram with 32 buckets for each doubling, as HdrHistogram has them: the middle of a
-bucket is within 1.6 % of every time in it, and below 64 ms each millisecond is a bucket. A bucket is named by
-the shortest time in it.
+Times form a histogram with 32 buckets for each doubling, as in HdrHistogram: the middle of a bucket is within
+1.6 % of every time in it, and below 64 ms each millisecond is a bucket. A bucket is identified by its
+shortest time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Self
 from app.model.usage import RECOGNISED, UsageFigures
 
 PRECISION_BITS = 6
-"""Leading bits of a time, in ms, that its bucket keeps."""
+"""Leading bits of a time in ms that determine its bucket."""
 
 LONGEST_BITS = 31
 """Of a time in ms: the column is a signed 32-bit integer."""
@@ -28,7 +28,7 @@ def bucket(total_ms: int) -> int:
 
 
 def middle(shortest_ms: int) -> int:
-    """What stands for all times of the bucket that is named so."""
+    """The time that represents all times of the bucket."""
     return shortest_ms + _width(shortest_ms) // 2
 
 
@@ -38,9 +38,9 @@ def _width(total_ms: int) -> int:
 
 @dataclass(slots=True)
 class Counts:
-    """Requests that have ended, by status code; characters read; recognised pictures by bucket of their time.
+    """Ended requests by status code; characters read; recognised pictures by the bucket of their time.
 
-    May be a difference between two others: then counts are negative.
+    A difference of two Counts may have negative numbers.
     """
 
     by_code: Counter[int] = field(default_factory=Counter)
@@ -55,7 +55,7 @@ class Counts:
         return counts
 
     def enter(self, status_code: int, requests: int, characters: int, time: int | None) -> None:
-        """Requests with the same code and bucket. time: that bucket; None for those that count in none."""
+        """Add requests with the same code and bucket. time: the bucket; None for requests without a time."""
         self.by_code[status_code] += requests
         self.characters += characters
         if time is not None:
@@ -64,11 +64,11 @@ class Counts:
     def add(self, other: Counts, times: int = 1) -> None:
         for mine, theirs in ((self.by_code, other.by_code), (self.times, other.times)):
             for key, count in theirs.items():
-                mine[key] = mine.get(key, 0) + times * count  # Counter's own look-up of a new key is slow
+                mine[key] = mine.get(key, 0) + times * count  # Counter looks up a new key slowly
         self.characters += times * other.characters
 
     def percentile(self, percent: int) -> int | None:
-        """The middle of the first bucket up to which lie at least so many percent of the times."""
+        """The middle of the first bucket that completes this percentage of the times; None without times."""
         wanted = self.times.total() * percent
         passed = 0
         for shortest_ms, count in sorted(self.times.items()):
@@ -90,7 +90,7 @@ class Counts:
         )
 
     def columns(self) -> dict[str, Any]:
-        """Of `usage_days`. requests and pictures follow from by_code; they are there to be summed by SQL."""
+        """Those of `usage_days`. requests and pictures follow from by_code; they exist for sums in SQL."""
         return {
             "requests": self.by_code.total(),
             "pictures": self.by_code[RECOGNISED],

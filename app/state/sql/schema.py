@@ -1,4 +1,4 @@
-"""Which version the tables have, and how they become those of this software (`flask db`)."""
+"""The version of the tables, and their upgrade to that of this software (`flask db`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, inspect, text
 from app.state.sql.database import Database
 
 VERSIONS = ("0001", "0002", "0003", "0004", "0005")
-"""Every one that there was; the last is that of app/state/sql/tables.py."""
+"""All versions so far; the last is that of app/state/sql/tables.py."""
 
 HEAD = VERSIONS[-1]
 _UNVERSIONED = VERSIONS[0]  # tables without a version are those of the first
@@ -20,11 +20,11 @@ _LOCK_WAIT_S = 60
 
 
 class SchemaMismatch(RuntimeError):
-    """The tables are not those of this software; the text says which they are, and the remedy."""
+    """The tables have another version than this software needs; the text names it and the remedy."""
 
 
 def version(connection: Connection) -> str | None:
-    """Of the tables that are there; None where there are none."""
+    """That of the tables in the database; None without tables."""
     tables = inspect(connection)
     if tables.has_table("alembic_version"):
         found = connection.scalar(text("SELECT version_num FROM alembic_version"))
@@ -50,10 +50,10 @@ def check(database: Database) -> None:
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
-    """Make the tables, or bring them up to this software; returns the versions before and after.
+    """Create or upgrade the tables. Returns the versions before (None: no tables) and after.
 
-    Any number of processes may do so at once: one of them does it. Raises SchemaMismatch where a newer
-    release has been at work.
+    Any number of processes may call it at once: one of them upgrades. Raises SchemaMismatch if a newer
+    release has upgraded the tables.
     """
     with database.session() as connection, _alone(connection), connection.begin():
         found = version(connection)
@@ -71,7 +71,7 @@ def _newer(database: Database, found: str) -> SchemaMismatch:
 
 
 def _migrate(connection: Connection, found: str | None) -> None:
-    """Alembic is imported here: no worker needs it once the tables are right."""
+    """Imports Alembic here, since no worker needs it while the tables have the right version."""
     from alembic import command
     from alembic.config import Config
 
@@ -85,9 +85,9 @@ def _migrate(connection: Connection, found: str | None) -> None:
 
 @contextmanager
 def _alone(connection: Connection) -> Iterator[None]:
-    """SQLite has one writer anyway; MySQL commits each change of a table by itself.
+    """A lock for MySQL, which commits each change of a table by itself; SQLite has one writer anyway.
 
-    The lock outlasts the transaction: what is committed last is the version, which the next one reads.
+    The lock outlasts the transaction, so that the next process reads the version that was committed last.
     """
     if connection.dialect.name != "mysql":
         yield
@@ -95,7 +95,7 @@ def _alone(connection: Connection) -> Iterator[None]:
     name = {"name": "ocr schema", "seconds": _LOCK_WAIT_S}
     if connection.scalar(text("SELECT GET_LOCK(:name, :seconds)"), name) != 1:
         raise SchemaMismatch(f"another `flask db` has been at work for {_LOCK_WAIT_S} s: try again")
-    connection.rollback()  # ends the transaction in which it was asked for; the lock stays
+    connection.rollback()  # ends the transaction of that query; the lock stays
     try:
         yield
     finally:

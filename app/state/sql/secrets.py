@@ -1,4 +1,4 @@
-"""Users' secrets at rest: Fernet (AES-128-CBC and HMAC-SHA256), with a key that lies in a file of its own."""
+"""Encryption of the users' secrets in the database: Fernet (AES-128-CBC and HMAC-SHA256), with a key file."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ def new_secret() -> str:
 
 
 class SecretUnreadable(DependencyUnavailable):
-    """Encrypted with a key that is gone: our fault and not the caller's, so it is answered as one."""
+    """The key of a secret is lost: not the caller's fault, so the answer is that of a failed dependency."""
 
 
 class SecretBox:
     """Encrypts with the first line of the key file and decrypts with every line.
 
-    To change the key, put a new line on top and restart; once every user's secret was rotated, the old line
-    may go. The file is read at the first use, and created where there is none. Every method raises
-    KeyFileError where it is unusable or other users could read it.
+    To change the key, insert a new first line and restart; remove the old line after every user's secret was
+    rotated. The file is read at the first use, and created if it does not exist. Every method raises
+    KeyFileError if the file is unusable or readable by other users.
     """
 
     def __init__(self, key_file: Path) -> None:
         self._key_file = key_file
 
     def load(self) -> None:
-        """Read the key now, so that a bad file is found at start and not by the first caller."""
+        """Read the key now, so that a bad file stops the start instead of failing the first request."""
         _ = self._fernet
 
     @cached_property
@@ -55,7 +55,7 @@ class SecretBox:
         return self._fernet.encrypt(secret.encode()).decode()
 
     def decrypt(self, token: str) -> str:
-        """Raises SecretUnreadable where none of the keys made this token."""
+        """Raises SecretUnreadable if the token was encrypted with none of the keys."""
         try:
             return self._fernet.decrypt(token.encode()).decode()
         except InvalidToken:
@@ -66,7 +66,7 @@ class SecretBox:
 
 
 def _create(key_file: Path) -> None:
-    """Written aside and linked into place: processes that start at once all end with the same, whole key."""
+    """Write a temporary file and link it: processes that start at once all get the same complete key."""
     key_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=key_file.parent, prefix=f".{key_file.name}-")  # mode 0600
     try:

@@ -1,4 +1,4 @@
-"""One-time codes: made by `flask users link`, spent by the browser that opens the link first."""
+"""One-time codes: `flask users link` issues one, and the first browser that opens the link spends it."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _EXPIRED = delete(sign_in_codes).where(sign_in_codes.c.expires_at <= bindparam("
 
 
 class SignInCodes:
-    """Implements ports.SignInCodes in the database that all workers share, with Redis in front or without.
+    """Implements ports.SignInCodes in the database that all workers share, with or without Redis.
 
-    valid_s: for how long a code may be spent. Every method raises DependencyUnavailable.
+    valid_s: lifetime of a code. Every method raises DependencyUnavailable.
     """
 
     def __init__(self, database: Database, *, valid_s: int, clock: Clock) -> None:
@@ -34,7 +34,7 @@ class SignInCodes:
         self._clock = clock
 
     def issue(self, username: str) -> str:
-        """A new code, 32 hex digits. Expired ones of all users are deleted. Raises UnknownUser."""
+        """Returns a new code of 32 hex digits. Deletes all users' expired codes. Raises UnknownUser."""
         code = secrets.token_hex(CODE_BYTES)
         now = self._now_ms()
         with self._database.write() as connection:
@@ -53,7 +53,7 @@ class SignInCodes:
             return connection.scalar(_OWNER, self._valid(code))
 
     def spend(self, code: str) -> bool:
-        """As ports.SignInCodes. One statement, whose count of rows decides between callers."""
+        """As ports.SignInCodes. One statement: of several callers, the one that deletes the row succeeds."""
         with self._database.write() as connection:
             return connection.execute(_SPEND, self._valid(code)).rowcount == 1
 
@@ -65,5 +65,5 @@ class SignInCodes:
 
 
 def _digest(code: str) -> str:
-    """128 random bits cannot be guessed from their hash, so the hash needs neither salt nor cost."""
+    """A plain hash is enough: 128 random bits cannot be guessed, so salt and a slow hash add nothing."""
     return hashlib.sha256(code.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""How the embedded database, one SQLite file, is opened, locked and waited for."""
+"""The embedded database, one SQLite file: how it is opened and locked, and how writers wait."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from sqlalchemy.pool import NullPool
 from app.system.blocking import Run, at_once
 
 CONNECTIONS = 15
-"""That a process holds at most."""
+"""Upper limit in one process."""
 
 _LONGEST_PAUSE_S = 0.016  # between two attempts to get the lock
 
 
 def engine(url: URL, *, busy_timeout_ms: int, in_threads: bool = False, run_commit: Run = at_once) -> Engine:
-    """A writer takes the write lock at once (BEGIN IMMEDIATE): a transaction that read first and then wanted
-    to write would fail where another has written in between. It waits for the lock in short pauses outside
-    of SQLite, so that under gevent the other greenlets go on. Plain reads take no lock: with a write-ahead
-    log they do not wait for writers.
+    """A writer takes the write lock first (BEGIN IMMEDIATE): a transaction that reads before it writes would
+    fail if another process wrote in between. A writer waits for the lock in short pauses outside SQLite, so
+    that other greenlets run meanwhile. Reads take no lock: with a write-ahead log they do not wait for
+    writers.
 
-    in_threads: for native threads beside gevent's loop. SQLite waits by itself, and no connection is shared.
-    run_commit: a commit waits for the disk, the longer the slower it is, above all where it moves the
-    write-ahead log into the file. All the rest is done at once.
+    in_threads: for native threads beside gevent's loop. SQLite itself waits, and threads share no connection.
+    run_commit: runs each commit, which waits for the disk, longest when it moves the write-ahead log into the
+    file. Everything else runs in the calling thread.
     """
     busy_timeout_s = busy_timeout_ms / 1000
     shared = {"pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": busy_timeout_s}
@@ -43,7 +43,7 @@ def engine(url: URL, *, busy_timeout_ms: int, in_threads: bool = False, run_comm
             "timeout": busy_timeout_s if in_threads else 0,
             "factory": partial(_Connection, run_commit=run_commit),
         },
-        hide_parameters=True,  # errors go into the log; what they were about may be a secret
+        hide_parameters=True,  # errors go into the log, and a parameter may be a secret
         **pool,
     )
     opening = _Opening(Path(url.database or ""), 0 if in_threads else busy_timeout_s)
@@ -68,24 +68,24 @@ class _Opening:
         self._busy_timeout_s = busy_timeout_s
 
     def create_file(self, _dialect: object, _record: object, _args: object, _options: object) -> None:
-        """Before SQLite does, which would let others read it; its log files take over the mode."""
-        if not self._file.exists():  # never open a file that SQLite has open: closing it would drop its locks
+        """Create the file with mode 0600, as SQLite would not. Its log files inherit the mode."""
+        if not self._file.exists():  # to open and close a file that SQLite has open would drop its locks
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             with suppress(FileExistsError):
                 os.close(os.open(self._file, os.O_CREAT | os.O_EXCL, 0o600))
 
     def set_up(self, connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # sqlite3 is not to begin transactions on its own
+        connection.isolation_level = None  # the module must not begin transactions by itself
         with closing(connection.cursor()) as cursor:
-            self._patiently(lambda: cursor.execute("PRAGMA journal_mode = WAL"))
-            cursor.execute("PRAGMA synchronous = FULL")  # what was answered survives a power cut
+            self._retry_while_locked(lambda: cursor.execute("PRAGMA journal_mode = WAL"))
+            cursor.execute("PRAGMA synchronous = FULL")  # a commit survives a power cut
             cursor.execute("PRAGMA foreign_keys = ON")
 
     def begin(self, connection: Connection) -> None:
         if connection.get_execution_options().get("writes"):
-            self._patiently(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+            self._retry_while_locked(lambda: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
-    def _patiently(self, attempt: Callable[[], object]) -> None:
+    def _retry_while_locked(self, attempt: Callable[[], object]) -> None:
         give_up = time.monotonic() + self._busy_timeout_s
         pause = 0.001
         while True:
@@ -102,9 +102,9 @@ class _Opening:
 def _locked(error: sqlite3.OperationalError | OperationalError) -> bool:
     cause = error.orig if isinstance(error, OperationalError) else error
     code = getattr(cause, "sqlite_errorcode", 0)
-    return code & 0xFF == sqlite3.SQLITE_BUSY  # the higher bits say why
+    return code & 0xFF == sqlite3.SQLITE_BUSY  # the higher bits tell the reason
 
 
 def lacks_table(error: DBAPIError) -> bool:
-    """SQLite has no code of its own for that."""
+    """Whether the database does not have our tables. SQLite has no error code for that."""
     return str(error.orig).startswith("no such table")

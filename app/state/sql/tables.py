@@ -1,8 +1,8 @@
-"""The tables, in terms that SQLite and MySQL both keep exactly.
+"""The tables, in types that SQLite and MySQL both store exactly.
 
 Times are whole milliseconds since 1970 (UTC) in 64-bit integers: SQLite would store a DateTime as text, and
-MySQL's DATETIME drops the fraction unless told otherwise. Names are compared byte for byte: that is SQLite's
-default, and MySQL is asked for it, since by its own default `Alice` and `alice` would share a row.
+MySQL's DATETIME drops the fraction by default. Names are compared byte for byte: that is SQLite's default,
+and MySQL gets a collation for it, since by its own default `Alice` and `alice` would share a row.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sqlalchemy.types import BINARY, TypeDecorator, TypeEngine
 metadata = MetaData()
 
 EVERYBODY = 0
-"""The user_id of what all users add up to; those of users begin at 1."""
+"""The user_id of the sums of all users. The ids of users begin at 1."""
 
 _MYSQL: dict[str, Any] = {
     "mysql_engine": "InnoDB",
@@ -44,7 +44,7 @@ def _ascii(length: int) -> TypeEngine[str]:
 
 
 class RequestId(TypeDecorator[str]):
-    """A request id: 32 hex digits; in MySQL the 16 bytes that they stand for."""
+    """A request id: 32 hex digits, which MySQL stores as 16 bytes."""
 
     impl = String
     cache_ok = True
@@ -72,23 +72,21 @@ users = Table(
     Column("username", _ascii(64), nullable=False, unique=True),
     Column("enabled", Boolean, nullable=False),
     Column("allow_legacy_sign", Boolean, nullable=False),
-    Column("admin", Boolean, nullable=False, server_default=false()),  # may see the usage of all
+    Column("admin", Boolean, nullable=False, server_default=false()),  # may see the usage of all users
     Column("quota_limit", BigInteger),  # NULL: without limit
-    Column("quota_used", BigInteger, nullable=False),  # charged usage records of this user, of this period
-    Column(
-        "rate_tat_us", BigInteger, nullable=False
-    ),  # theoretical arrival time; microseconds, for its fractions
+    Column("quota_used", BigInteger, nullable=False),  # charged usage records of the user in the period
+    Column("rate_tat_us", BigInteger, nullable=False),  # theoretical arrival time in microseconds
     Column("created_at", BigInteger, nullable=False),
     Column("quota_period", _ascii(8), nullable=False, server_default="none"),  # none, day or month
-    Column("period_started_at", BigInteger, nullable=False, server_default="0"),  # of what quota_used counts
+    Column("period_started_at", BigInteger, nullable=False, server_default="0"),  # of quota_used
     **_MYSQL,
-    sqlite_autoincrement=True,  # an id is never given twice: usage records outlive their user
+    sqlite_autoincrement=True,  # an id is never used twice: usage records outlive their user
 )
 
 user_secrets = Table(
     "user_secrets",
     metadata,
-    Column("id", Integer, primary_key=True),  # newer is higher
+    Column("id", Integer, primary_key=True),  # grows with each new secret
     _of_user(),
     Column("secret", _ascii(512), nullable=False),  # encrypted
     Column("created_at", BigInteger, nullable=False),
@@ -104,7 +102,7 @@ nonces = Table(
     Column("nonce", _ascii(64), primary_key=True),
     Column("request_id", RequestId, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
-    Index("ix_nonces_expiry", "user_id", "expires_at"),  # to purge a user's expired ones
+    Index("ix_nonces_expiry", "user_id", "expires_at"),  # to delete a user's expired nonces
     **_MYSQL,
 )
 
@@ -115,7 +113,7 @@ sign_in_codes = Table(
     _of_user(),
     Column("expires_at", BigInteger, nullable=False),
     Index("ix_sign_in_codes_user", "user_id"),
-    Index("ix_sign_in_codes_expiry", "expires_at"),  # to purge
+    Index("ix_sign_in_codes_expiry", "expires_at"),  # to delete expired codes
     **_MYSQL,
 )
 
@@ -123,12 +121,12 @@ usage_records = Table(
     "usage_records",
     metadata,
     Column("request_id", RequestId, primary_key=True),
-    Column("user_id", Integer, nullable=False),  # no foreign key: see users
+    Column("user_id", Integer, nullable=False),  # no foreign key: records outlive their user
     Column("username", _ascii(64), nullable=False),
     Column("started_at", BigInteger, nullable=False),
-    Column("finished_at", BigInteger),  # NULL until its worker has reported
+    Column("finished_at", BigInteger),  # NULL until the worker has reported the end
     Column("status_code", Integer),  # NULL while running
-    Column("charged", Boolean, nullable=False),  # it holds one of the user's quota; so it does while running
+    Column("charged", Boolean, nullable=False),  # counts towards the user's quota; so does a running request
     Column("picture_sha256", _ascii(64)),
     Column("picture_width", Integer),
     Column("picture_height", Integer),
@@ -140,26 +138,26 @@ usage_records = Table(
     Column("decode_ms", Integer),
     Column("ocr_ms", Integer),
     Column("total_ms", Integer),
-    Column("text_sha256", _ascii(64)),  # of what was read, where OCR_USAGE__KEEP_TEXT says so
+    Column("text_sha256", _ascii(64)),  # of the text, if OCR_USAGE__KEEP_TEXT is set
     Column("text", Text().with_variant(mysql.MEDIUMTEXT(), "mysql")),
-    Index("ix_usage_running", "status_code", "started_at"),  # the few that run, to find those that were lost
+    Index("ix_usage_running", "status_code", "started_at"),  # the few running requests, to find lost ones
     Index("ix_usage_newest", "started_at"),  # tail, purge
-    Index("ix_usage_user", "user_id", "started_at"),  # reports, and counting a period anew
+    Index("ix_usage_user", "user_id", "started_at"),  # reports, and counting the charged records of a period
     **_MYSQL,
 )
 
 usage_days = Table(
     "usage_days",
     metadata,
-    # Sums of the requests that have ended, by day that is over: app/state/sql/rollup.py.
+    # Sums of the ended requests of finished days: app/state/sql/rollup.py.
     Column("user_id", Integer, primary_key=True, autoincrement=False),  # EVERYBODY, or as in usage_records
-    Column("day", BigInteger, primary_key=True, autoincrement=False),  # number of the day of UTC since 1970
+    Column("day", BigInteger, primary_key=True, autoincrement=False),  # number of the UTC day since 1970
     Column("requests", BigInteger, nullable=False),
     Column("pictures", BigInteger, nullable=False),
     Column("characters", BigInteger, nullable=False),
     Column("by_code", Text, nullable=False),  # JSON: requests by status code
     Column("times", Text, nullable=False),  # JSON: recognised pictures by the shortest time of their bucket
-    Index("ix_usage_days_sums", "user_id", "day", "requests", "pictures", "characters"),  # sums read it alone
+    Index("ix_usage_days_sums", "user_id", "day", "requests", "pictures", "characters"),  # covering
     **_MYSQL,
 )
 
@@ -167,9 +165,9 @@ rollups = Table(
     "rollups",
     metadata,
     Column("day", BigInteger, primary_key=True, autoincrement=False),  # as in usage_days
-    Column("built", Boolean, nullable=False),  # usage_days has this day, and is kept equal to its records
+    Column("built", Boolean, nullable=False),  # usage_days has its sums; late records correct them
     Column(
         "late", BigInteger, nullable=False
-    ),  # records stored since it was over: a build that missed one is void
+    ),  # transactions that stored late records: a build that missed one is void
     **_MYSQL,
 )

@@ -78,10 +78,7 @@ class UserDirectory:
         admin: bool = False,
         secret: str | None = None,
     ) -> str:
-        """Returns the new user's secret. Show it once: it cannot be read again. Raises DuplicateUser.
-
-        secret: an existing one from another service; by default a new one is made.
-        """
+        """Returns the secret, by default a new one, which cannot be read again. Raises DuplicateUser."""
         user = insert(users).values(
             username=username,
             enabled=True,
@@ -175,12 +172,12 @@ class UserDirectory:
                 raise UnknownUser(username)
             mine = user_secrets.c.user_id == user_id
             newest = select(user_secrets).where(mine).order_by(user_secrets.c.id.desc()).limit(1)
-            kept = connection.execute(newest).one()
+            previous = connection.execute(newest).one()
             connection.execute(delete(user_secrets).where(mine))
             # A leaked link must not give access to the new secret.
             connection.execute(delete(sign_in_codes).where(sign_in_codes.c.user_id == user_id))
             with suppress(SecretUnreadable):
-                self._add_secret(connection, user_id, self._box.decrypt(kept.secret), kept.created_at)
+                self._add_secret(connection, user_id, self._box.decrypt(previous.secret), previous.created_at)
             secret = self._add_secret(connection, user_id, new_secret(), self._now_ms())
         show(secret)
         self._changed(username, None)

@@ -13,7 +13,7 @@ local function answer(outcome, ...)
 end
 
 if now_ms > request.deadline_ms then
-    return answer('too_late') -- nobody waits for the answer any more
+    return answer('too_late') -- the caller no longer waits for the answer
 end
 
 -- An emptied Redis has lost its nonces: refuse what may have been signed before.

@@ -1,4 +1,4 @@
-"""What Alembic runs: in the caller's transaction, on the caller's connection."""
+"""The script that Alembic runs, in the transaction and on the connection of the caller."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tables as they were before schemas had versions. Not to be changed: databases of that kind exist."""
+"""The tables from before schemas had versions. Do not change them: such databases exist."""
 
 from __future__ import annotations
 

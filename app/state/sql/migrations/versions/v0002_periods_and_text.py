@@ -1,4 +1,4 @@
-"""Quota per day or month; what was read, for those who keep it; an index for reports on one user."""
+"""Quota per day or month; columns for the recognised text; an index for reports on one user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may see the usage of all users."""
+"""Administrators, who may see the usage of all users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codes with which a browser signs in once."""
+"""One-time codes for signing in with a browser."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ down_revision = "0003"
 
 
 def upgrade() -> None:
-    op.drop_table("sign_in_codes", if_exists=True)  # of an upgrade that was interrupted on MySQL
+    op.drop_table("sign_in_codes", if_exists=True)  # left by an upgrade that was interrupted on MySQL
     digest = sa.String(64).with_variant(mysql.VARCHAR(64, charset="ascii", collation="ascii_bin"), "mysql")
     op.create_table(
         "sign_in_codes",

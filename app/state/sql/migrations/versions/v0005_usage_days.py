@@ -1,4 +1,4 @@
-"""What each finished day adds up to. The days that there are already are built afterwards, one by one."""
+"""The sums of each finished day. The sums of past days are built after the upgrade, one by one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INNODB: dict[str, Any] = {
 
 
 def upgrade() -> None:
-    for half_made in ("usage_days", "rollups"):  # of an upgrade that was interrupted on MySQL
+    for half_made in ("usage_days", "rollups"):  # left by an upgrade that was interrupted on MySQL
         op.drop_table(half_made, if_exists=True)
     op.create_table(
         "usage_days",
