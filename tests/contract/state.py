@@ -46,7 +46,7 @@ def sql_state(store: SqlStore) -> State:
 
 
 class RedisStore:
-    """Redis in front of a SQL store, as app/wiring/services.py joins them; `mover` moves when told."""
+    """Redis in front of a SQL store, as in app/wiring/state.py. A test runs the mover by hand."""
 
     def __init__(
         self, sql: SqlStore, folder: Path, url: str, clock: Clock | None = None, *, rate: Rate | None = None

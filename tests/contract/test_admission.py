@@ -1,4 +1,4 @@
-"""The Admission port: nonce, rate and quota in one step, whoever else is at it."""
+"""The Admission port: nonce, rate and quota in one step, also with concurrent callers."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_rate_forgets_what_lies_ahead_when_the_clock_is_set_back(
     assert refused.value.retry_after == 1
 
 
-def test_the_nonce_is_judged_before_the_rate_and_the_rate_before_the_quota(
+def test_the_nonce_is_checked_before_the_rate_and_the_rate_before_the_quota(
     make_store: MakeStore, clock: FakeClock
 ) -> None:
     store = make_store(rate_per_minute=60, rate_burst=1)
@@ -388,7 +388,7 @@ def test_users_take_turns_to_write(store: SqlStore, tmp_path: Path) -> None:
 
 @only_sqlite
 def test_an_end_whose_turn_does_not_come_is_no_busy(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A request that has not begun may come again; one that ends has only its record left to write."""
+    """A request that has not started can be sent again; an ending request would lose its record."""
     store.users.add("alice")
     admit(store, "ends")
     alice = store.find("alice")

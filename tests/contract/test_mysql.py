@@ -69,9 +69,7 @@ def test_the_tables_are_ours_whatever_the_server_prefers(store: SqlStore, mysql_
         assert types[table, "username"] == ("varchar(64)", "ascii_bin")
 
 
-def test_a_server_that_was_restarted_costs_nobody_a_request(
-    store: SqlStore, mysql_server: MySqlServer
-) -> None:
+def test_no_request_fails_after_a_restart_of_the_server(store: SqlStore, mysql_server: MySqlServer) -> None:
     store.users.add("alice")
     with mysql_server.stopped(), pytest.raises(DependencyUnavailable, match="Can't connect"):
         store.find("alice")
@@ -184,7 +182,7 @@ def test_admissions_and_ends_at_once_neither_fail_nor_lose_count(
 
 
 def test_a_greenlet_that_is_ended_in_a_query_leaves_no_answer_behind(database_url: str) -> None:
-    """A gevent timeout within a call of the driver: nobody may read the answer that it leaves on the wire."""
+    """A gevent timeout in a call of the driver: no later caller may read the answer it leaves on the wire."""
     child = subprocess.run(
         [sys.executable, "-c", ENDED, database_url], cwd=ROOT, capture_output=True, text=True, timeout=120
     )

@@ -1,4 +1,4 @@
-"""A quota that begins anew each day or month: what is used is what was begun in it."""
+"""A quota per day or month: only requests that started in the current period count."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def used(store: SqlStore) -> int:
     return store.users.list()[0].quota_used
 
 
-def test_a_new_day_grants_anew(store: SqlStore, clock: FakeClock) -> None:
+def test_a_new_day_grants_a_new_quota(store: SqlStore, clock: FakeClock) -> None:
     assert [admit(store, nonce).remaining for nonce in ("one", "two")] == [1, 0]
     with pytest.raises(QuotaExhausted) as refused:
         admit(store, "three")
@@ -73,7 +73,7 @@ def test_what_was_lost_in_the_last_period_gives_nothing_back(store: SqlStore, cl
     assert [row["status_code"] for row in store.tail(2)] == [None, 5]
 
 
-def test_another_period_counts_anew(store: SqlStore, clock: FakeClock) -> None:
+def test_a_change_of_the_period_counts_the_records_again(store: SqlStore, clock: FakeClock) -> None:
     for day in ("one", "two", "three"):
         admit(store, day)
         end(store, day)
@@ -87,9 +87,7 @@ def test_another_period_counts_anew(store: SqlStore, clock: FakeClock) -> None:
     assert store.users.set_quota("alice", 20, "day").quota_used == 1
 
 
-def test_rows_from_elsewhere_belong_to_the_period_they_were_begun_in(
-    store: SqlStore, clock: FakeClock
-) -> None:
+def test_stored_rows_belong_to_the_period_in_which_they_started(store: SqlStore, clock: FakeClock) -> None:
     today = int(clock.now() * 1000)
 
     def row(name: str, started_at: int) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Rows that were begun and finished elsewhere: each is stored once, and the quota follows."""
+"""Rows that started and ended elsewhere: each is stored once, and the quota follows."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def alice(store: SqlStore) -> None:
     store.users.add("alice")
 
 
-def begun(name: str = "one", **changes: Any) -> Row:
+def running(name: str = "one", **changes: Any) -> Row:
     return {"request_id": id_of(name), "user_id": 1, "username": "alice", "started_at": 1000} | changes
 
 
@@ -37,7 +37,7 @@ def finished(name: str = "one", status_code: int = RECOGNISED, **changes: Any) -
     record = UsageRecord(
         id_of(name), "alice", status_code, Elapsed(total=871), PICTURE, 2, 23, "发票 😀\nNo. 7"
     )
-    return begun(name) | columns(record, keep_text="full") | {"finished_at": 1871} | changes
+    return running(name) | columns(record, keep_text="full") | {"finished_at": 1871} | changes
 
 
 def stored(state: SqlStore, *rows: Row) -> Mapping[int, str]:
@@ -55,7 +55,7 @@ def states(state: SqlStore) -> list[tuple[int | None, bool]]:
 def test_whatever_comes_twice_or_in_the_wrong_order_is_stored_once(
     store: SqlStore, status_code: int, together: bool
 ) -> None:
-    rows = [begun(), finished(status_code=status_code)]
+    rows = [running(), finished(status_code=status_code)]
     for order in itertools.permutations([*rows, *rows]):
         for batch in [order] if together else [(row,) for row in order]:
             assert stored(store, *batch) == {}
@@ -64,9 +64,9 @@ def test_whatever_comes_twice_or_in_the_wrong_order_is_stored_once(
     assert used(store) == (status_code == RECOGNISED)
 
 
-def test_a_row_that_is_begun_holds_one_of_the_quota(store: SqlStore) -> None:
-    stored(store, begun())
-    stored(store, begun())
+def test_a_running_row_is_charged(store: SqlStore) -> None:
+    stored(store, running())
+    stored(store, running())
 
     assert states(store) == [(None, True)]
     assert used(store) == 1
@@ -142,7 +142,7 @@ def picky(store: SqlStore, backend: str) -> Iterator[None]:
 @pytest.mark.usefixtures("picky")
 def test_a_row_that_the_database_alone_refuses(store: SqlStore) -> None:
     refused = stored(
-        store, finished("one", picture_format="PNG"), finished("two", picture_format="JPEG"), begun("three")
+        store, finished("one", picture_format="PNG"), finished("two", picture_format="JPEG"), running("three")
     )
 
     assert refused.keys() == {1}
@@ -160,7 +160,7 @@ def test_a_transaction_that_fails_leaves_neither_rows_nor_charges(store: SqlStor
 def test_a_database_that_is_down_is_no_fault_of_the_row(make_store: MakeStore) -> None:
     without_tables = make_store(database_url="sqlite:////dev/null/ocr.sqlite")
     with pytest.raises(DependencyUnavailable):
-        stored(without_tables, begun())
+        stored(without_tables, running())
 
 
 def test_records_of_users_who_are_gone_are_stored(store: SqlStore) -> None:
@@ -175,7 +175,7 @@ def test_several_may_store_the_same_rows_at_once(store: SqlStore, make_store: Ma
         store.users.add(name)
     names = ["alice", "bob", "carol"]
     owners = [{"user_id": n % 3 + 1, "username": names[n % 3]} for n in range(60)]
-    rows = [begun(f"id {n}", **owner) for n, owner in enumerate(owners)]
+    rows = [running(f"id {n}", **owner) for n, owner in enumerate(owners)]
     rows += [finished(f"id {n}", RECOGNISED if n % 2 else 5, **owner) for n, owner in enumerate(owners)]
     refused: list[Mapping[int, str]] = []
 

@@ -85,7 +85,7 @@ def test_of_fifty_at_once_one_is_admitted(redis_store: RedisStore, same_nonce: b
     assert redis_store.used() == 1
 
 
-def test_a_nonce_lives_exactly_as_long_as_told(redis_store: RedisStore) -> None:
+def test_a_nonce_expires_exactly_after_its_lifetime(redis_store: RedisStore) -> None:
     redis_store.sql.users.add("alice")
     key = "ocr:nonce:1:nonce-0001"
     before = milliseconds(redis_store.link)
@@ -104,7 +104,7 @@ def test_the_rate_spends_no_nonce_and_comes_after_it(redis_store: RedisStore) ->
     redis_store.state._rate = Rate(per_minute=6, burst=3)
     for number in range(3):
         admit(redis_store, f"burst-{number}")
-    with pytest.raises(NonceReplayed):  # judged first
+    with pytest.raises(NonceReplayed):  # checked before the rate
         admit(redis_store, "burst-0", request_id="another")
     with pytest.raises(RateLimited) as refused:
         admit(redis_store, "too-early")
@@ -128,7 +128,7 @@ def test_rows_of_before_are_counted_when_redis_does_not_know_them(redis_store: R
         admit(redis_store, "four")
 
 
-def test_a_quota_is_granted_anew_in_each_period(redis_store: RedisStore) -> None:
+def test_each_period_grants_a_new_quota(redis_store: RedisStore) -> None:
     redis_store.sql.users.add("alice", quota_limit=2, quota_period="day")
     clock = FakeClock()
     redis_store.state._clock = clock
@@ -183,7 +183,7 @@ def test_what_waits_on_the_stream_or_the_disk_is_counted_once(redis_store: Redis
     redis_store.spool.add(replace_row(redis_store, "disk"))
     assert redis_store.used() == 3
 
-    redis_store.link.ask("DEL", "ocr:quota:1:none:0")  # counted anew
+    redis_store.link.ask("DEL", "ocr:quota:1:none:0")  # so that the rows are counted again
     assert admit(redis_store, "next").remaining == 6
     assert len(redis_store.spool) == 0
     while redis_store.mover().move():
@@ -196,8 +196,8 @@ def test_what_waits_on_the_stream_or_the_disk_is_counted_once(redis_store: Redis
 
 def replace_row(store: RedisStore, nonce: str, status_code: int = RECOGNISED) -> PendingUsage:
     """The record of a request that runs, as if it had ended so while Redis was away."""
-    begun = store.state._running.pop(id_of(nonce))
-    return begun.updated(status_code=status_code, finished_at=begun.row["started_at"] + 1)
+    running = store.state._running.pop(id_of(nonce))
+    return running.updated(status_code=status_code, finished_at=running.row["started_at"] + 1)
 
 
 def test_a_record_that_comes_twice_is_one_row_and_counted_once(redis_store: RedisStore) -> None:
@@ -300,12 +300,12 @@ def test_an_admission_that_comes_too_late_does_nothing(redis_store: RedisStore) 
     assert sorted(redis_store.link.ask("KEYS", "*")) == ["ocr:accounts", "ocr:epoch"]
 
 
-def test_an_admission_nobody_heard_of_is_closed_by_the_spool(redis_store: RedisStore) -> None:
+def test_the_spool_closes_an_admission_whose_answer_was_lost(redis_store: RedisStore) -> None:
     redis_store.sql.users.add("alice", quota_limit=2)
     admit(redis_store)
-    begun = redis_store.state._running["never mind"] = redis_store.state._running.pop(id_of("nonce-0001"))
-    redis_store.state._undo(begun)
-    never = begun.updated(request_id=id_of("never"))
+    running = redis_store.state._running["never mind"] = redis_store.state._running.pop(id_of("nonce-0001"))
+    redis_store.state._undo(running)
+    never = running.updated(request_id=id_of("never"))
     redis_store.state._undo(never)
     assert len(redis_store.spool) == 2
     while redis_store.mover().move():
@@ -468,7 +468,7 @@ def await_true(condition: Callable[[], object], within_s: float = 30) -> None:
 
 
 def answers(link: RedisLink) -> bool:
-    """And takes what it is told."""
+    """Whether Redis answers and accepts writes."""
     with suppress(DependencyUnavailable):
         link.ask("INCR", "asked")
         return True
@@ -549,7 +549,7 @@ class Stop(threading.Event):
         return self.is_set()
 
 
-def test_a_mover_waits_longer_each_time_and_anew_after_a_success(
+def test_a_mover_waits_longer_after_each_failure_until_a_success(
     redis_store: RedisStore, redis_server: RedisServer
 ) -> None:
     def start() -> None:
@@ -573,13 +573,13 @@ def test_a_mover_waits_longer_each_time_and_anew_after_a_success(
     assert len(jitters) == 10
 
 
-def test_what_waits_is_counted_and_its_age_told(redis_store: RedisStore) -> None:
+def test_the_backlog_has_counts_and_the_age_of_the_oldest_entry(redis_store: RedisStore) -> None:
     clock = FakeClock(time.time())
 
-    def told() -> dict[str, float]:
+    def figures() -> dict[str, float]:
         return backlog(redis_store.link, redis_store.spool, clock)
 
-    assert set(told().values()) == {0}
+    assert set(figures().values()) == {0}
     redis_store.sql.users.add("alice")
     for nonce in ("on the disk", "running"):
         admit(redis_store, nonce)
@@ -588,7 +588,7 @@ def test_what_waits_is_counted_and_its_age_told(redis_store: RedisStore) -> None
         redis_store.link.ask("XADD", "ocr:usage", f"{int(clock.now() - age_s) * 1000}-0", "entry", "")
     for _ in range(3):
         redis_store.link.ask("XADD", "ocr:usage:dead", "*", "entry", "", "error", "")
-    assert told() == {
+    assert figures() == {
         "spool_records": 1,
         "stream_records": 2,
         "dead_letters": 3,
@@ -658,11 +658,11 @@ def test_a_user_known_for_long_stays_while_the_database_is_down(
     def node(sql: SqlStore) -> CachedAccounts:
         return CachedAccounts(redis_store.link, sql, clock)
 
-    alone, started_anew = node(down), node(down)
+    alone, restarted = node(down), node(down)
     node(redis_store.sql).find("alice")
     assert served(alone).secrets == (secret,)
     clock.advance(REREAD_AFTER_S + 1)
-    for accounts in (alone, started_anew):
+    for accounts in (alone, restarted):
         stale = accounts.cached("alice")
         assert (stale.account and stale.account.secrets, stale.fresh) == ((secret,), False)
         with pytest.raises(DependencyUnavailable):
@@ -684,7 +684,7 @@ def test_a_user_known_for_long_stays_while_the_database_is_down(
 @pytest.mark.parametrize(
     "text", ["", "no JSON", "[]", "{}", '{"read_at": 0, "account": {"secrets": []}}', '{"read_at": null}']
 )
-def test_a_user_in_the_words_of_another_release_is_read_anew(redis_store: RedisStore, text: str) -> None:
+def test_a_cached_user_of_another_release_is_read_again(redis_store: RedisStore, text: str) -> None:
     secret = redis_store.sql.users.add("alice")
     redis_store.link.ask("HSET", "ocr:accounts", "alice", text)
     assert redis_store.accounts.cached("alice") == CachedAccount()
@@ -853,7 +853,7 @@ class TestLink:
             url = f"rediss://localhost:{port}/0"
             assert self.link(f"{url}?ssl_ca_certs={certificate}").ask("PING") in ("PONG", True)
             with pytest.raises(DependencyUnavailable, match="certificate"):
-                self.link(url).ask("PING")  # nobody has vouched for it
+                self.link(url).ask("PING")  # its certificate is not trusted
             self.link(server.url).ask("CONFIG", "SET", "requirepass", "secret")
             url = url.replace("localhost", ":secret@localhost")
             joined = RedisStore(store, tmp_path, f"{url}?ssl_ca_certs={certificate}")
@@ -881,12 +881,12 @@ class TestLink:
             with outage():
                 with pytest.raises(DependencyUnavailable):
                     link.ask("INCR", "asked")
-                if fault != "refusing writes":  # that is an answer, and costs nobody time
+                if fault != "refusing writes":  # an error reply arrives at once
                     with pytest.raises(DependencyUnavailable, match="paused"):
                         link.ask("INCR", "asked")
-            begun = time.monotonic()
+            started = time.monotonic()
             await_true(lambda: answers(link))
-            assert time.monotonic() - begun < 1
+            assert time.monotonic() - started < 1
         finally:
             server.stop()
 

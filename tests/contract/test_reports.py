@@ -30,7 +30,7 @@ def people(store: SqlStore) -> None:
 
 
 def records(store: SqlStore, *rows: tuple[str, int, int | None], user: int = 1) -> None:
-    """(begun at, status code, total_ms) each; a recognised one has ten characters."""
+    """(start, status code, total_ms) each; a recognised one has ten characters."""
     known = len(store.tail(10_000))
     made: list[dict[str, Any]] = [
         {

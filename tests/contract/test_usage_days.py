@@ -172,14 +172,14 @@ def test_a_request_that_ends_after_its_day_was_built_is_counted(store: SqlStore,
 
 
 def test_a_record_moves_forward_on_a_built_day(store: SqlStore, clock: FakeClock) -> None:
-    """As the mover brings them: begun, then closed as lost, then finished, perhaps with another beginning."""
+    """As the mover stores them: running, then lost, then finished, perhaps with another start."""
     finished = row("one", clock)
-    begun = finished | {"finished_at": None, "status_code": None, "total_ms": None, "character_count": None}
-    store_them(store, begun, row("two", clock))
+    running = finished | {"finished_at": None, "status_code": None, "total_ms": None, "character_count": None}
+    store_them(store, running, row("two", clock))
     clock.advance(DAY_S)
     assert_true_to_records(store, clock, 1)
     before_midnight = int(str(finished["started_at"])) - DAY_MS
-    for later in (begun | {"status_code": 5}, finished | {"started_at": before_midnight}, begun):
+    for later in (running | {"status_code": 5}, finished | {"started_at": before_midnight}, running):
         store_them(store, later)
         assert_true_to_records(store, clock, 1)
 

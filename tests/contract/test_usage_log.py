@@ -53,7 +53,7 @@ def test_only_the_first_end_counts(state: State, first: int, second: int) -> Non
     assert state.used("alice") == (first == RECOGNISED)
 
 
-def test_a_record_that_was_never_begun_is_a_bug(state: State) -> None:
+def test_the_end_of_a_request_that_was_not_admitted_is_a_bug(state: State) -> None:
     state.add_user("alice")
 
     with pytest.raises(LookupError, match=id_of("nonce-0001")):
@@ -114,7 +114,7 @@ class TestLostRecord:
     """A record whose worker died: abandoned_after_s is 120 here."""
 
     @pytest.fixture(autouse=True)
-    def begun(self, store: SqlStore) -> None:
+    def running(self, store: SqlStore) -> None:
         store.users.add("alice", quota_limit=1)
         self.admit(store, "nonce-0001")
 

@@ -1,4 +1,4 @@
-"""When a quota begins anew: days and months of UTC."""
+"""The periods of a quota: days and months of UTC."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class SqlStore:
         user_share: float,
         abandoned_after_s: float,
         keep_text: KeepText = "none",
-        changed: Changed = lambda username, budget: None,
+        changed: Changed = lambda username, period: None,
     ) -> None:
         self.database = database
         self.shown = database.shown  # its URL, without a password
