@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import requests
 
-from app.wiring.services import SystemClock
+from app.system.clock import SystemClock
 from app.wiring.state import build_state
 from config.settings import ROOT, Settings
 from tests.decode_cost import children
