@@ -1,7 +1,7 @@
 """Every setting, its unit and its default: `OCR_<GROUP>__<NAME>` in the environment.
 
-A file `.env` is put into the environment by Flask's command line and by gunicorn.py. All of them are checked
-when the process starts; a wrong one stops it with the setting's name.
+Flask's command line and gunicorn.py load a file `.env` into the environment. All settings are validated when
+the process starts; an invalid value stops the process with the setting's name.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from config.store_urls import checked_database_url, checked_redis_url
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = Path(os.environ.get("OCR_HOME", ROOT)).resolve()
-"""Where log/ and var/ are: the checkout, or a folder for each of several instances of it."""
+"""Folder of log/ and var/: the checkout, or one folder per instance."""
 
 CLIENTS_VARIABLES = {"OCR_URL", "OCR_USER", "OCR_SECRET"}
-"""Not ours: clients/ are told by these who they are, perhaps in the same shell."""
+"""Read by clients/, which may run in the same shell. The service ignores them."""
 
 MIB = 1024 * 1024
 
@@ -56,85 +56,101 @@ class Group(BaseModel):
 
 
 class AuthSettings(Group):
-    max_age_s: PositiveInt = Field(300, description="seconds a request's timestamp may be old")
-    max_ahead_s: PositiveInt = Field(60, description="seconds it may be ahead of our clock")
-    legacy_nonce_days: PositiveInt = Field(30, description="days a nonce of the original scheme is kept")
+    max_age_s: PositiveInt = Field(300, description="Maximum age of a request's timestamp, in seconds")
+    max_ahead_s: PositiveInt = Field(
+        60,
+        description="Maximum time that a request's timestamp may be ahead of the server's clock, in seconds",
+    )
+    legacy_nonce_days: PositiveInt = Field(
+        30, description="Days that nonces of md5-signed requests are stored"
+    )
     rate_per_minute: PositiveInt = Field(
         1200,
-        description="requests that a user may send in a minute on average; refused ones have the same limit",
+        description="Average requests per minute and user. Refused requests have a separate limit of the "
+        "same size.",
     )
-    rate_burst: PositiveInt = Field(200, description="requests a user may send at once")
+    rate_burst: PositiveInt = Field(
+        200, description="Requests that a user may send at once, above the average rate"
+    )
     user_share: float = Field(
         0.25,
         gt=0,
         le=1,
-        description="share that one user may take of a worker's transactions, download slots, queue places, "
-        "delayed answers and time for reports",
+        description="Maximum share of a worker that one user may occupy: store transactions, download "
+        "slots, queue places, delayed responses and report time",
     )
     failures_per_minute: PositiveInt = Field(
         120,
-        description="wrong signatures in a minute for one user name from one address; further ones get code "
-        "12, and so do right ones of a user who may sign md5",
+        description="Wrong signatures per minute, user name and address. Above it, the service answers "
+        "code 12, also to correct signatures of a user who may sign md5.",
     )
     address_failures_per_minute: PositiveInt = Field(
         1200,
-        description="wrong signatures in a minute for all user names from one address; further ones get code "
-        "12",
+        description="Wrong signatures per minute and address, over all user names. Above it, the service "
+        "answers code 12.",
     )
     refused_ms: PositiveInt = Field(
         10,
-        description="milliseconds; a wrong signature is answered after a multiple of them, so that the time "
-        "does not tell whether the user exists",
+        description="Milliseconds. The response to a wrong signature is delayed to a multiple of this, so "
+        "that its timing does not reveal whether the user exists.",
     )
     failures_file: Path = Field(
         HOME / "var" / "failures",
-        description="file that counts wrong signatures; the instances of one machine share it",
+        description="File with the counters of wrong signatures, shared by all instances on one machine",
     )
     sign_in_code_s: PositiveInt = Field(
-        600, description="seconds for which a link of `flask users link` works, once"
+        600, description="Lifetime of the one-time link of `flask users link`, in seconds"
     )
     proxies: Networks = Field(
         frozenset(),
-        description="networks whose X-Forwarded-For, X-Forwarded-Proto and X-Request-ID are believed; "
-        "proxies must overwrite the last, or callers choose it",
+        description="Networks of trusted proxies, whose X-Forwarded-For, X-Forwarded-Proto and X-Request-"
+        "ID are accepted. A proxy must overwrite X-Request-ID, otherwise the caller chooses it.",
     )
 
 
 class LimitSettings(Group):
-    max_body_bytes: PositiveInt = Field(14 * MIB, description="bytes of a request body; Nginx has a copy")
+    max_body_bytes: PositiveInt = Field(
+        14 * MIB, description="Maximum size of a request body, in bytes. Nginx has the same limit."
+    )
     body_timeout_s: PositiveFloat = Field(
-        30, description="seconds in which each MiB of a request body must arrive"
+        30, description="Maximum time to receive each MiB of a request body, in seconds"
     )
     unproven_bytes: PositiveInt = Field(
         192 * MIB,
-        description="bytes of bodies over 64 KiB that a worker holds before it has checked their signatures",
+        description="Memory of a worker for request bodies over 64 KiB whose signature is not verified "
+        "yet, in bytes",
     )
     unproven_bytes_per_address: PositiveInt = Field(
-        112 * MIB, description="bytes of such bodies that come from one address, or from one /64 of IPv6"
+        112 * MIB, description="Share of that memory for one IPv4 address or one IPv6 /64 network, in bytes"
     )
-    max_picture_bytes: PositiveInt = Field(10 * MIB, description="bytes of a picture")
-    max_picture_pixels: PositiveInt = Field(40_000_000, description="pixels of a picture, width x height")
-    max_side_px: PositiveInt = Field(20_000, description="pixels of its longer side")
-    max_jpeg_scans: PositiveInt = Field(100, description="scans of a progressive JPEG")
-    decode_cpu_s: PositiveFloat = Field(2.5, description="seconds of CPU that decoding a picture may take")
+    max_picture_bytes: PositiveInt = Field(10 * MIB, description="Maximum size of a picture file, in bytes")
+    max_picture_pixels: PositiveInt = Field(
+        40_000_000, description="Maximum width x height of a picture, in pixels"
+    )
+    max_side_px: PositiveInt = Field(
+        20_000, description="Maximum length of a picture's longer side, in pixels"
+    )
+    max_jpeg_scans: PositiveInt = Field(100, description="Maximum number of scans in a progressive JPEG")
+    decode_cpu_s: PositiveFloat = Field(2.5, description="Maximum CPU time to decode a picture, in seconds")
     decode_wall_s: PositiveFloat = Field(
         10,
-        description="seconds that decoding a picture may take; a large picture waits as long for another "
-        "large one",
+        description="Maximum time to decode a picture, in seconds. A large picture may wait as long again "
+        "until another large picture is decoded.",
     )
     decode_memory_mb: int = Field(
         400,
         ge=100,
-        description="megabytes that decoding a picture may take, in the worker and its decode host together",
+        description="Maximum memory to decode a picture, in the worker and its decode host together, in "
+        "megabytes",
     )
     large_picture_pixels: PositiveInt = Field(
         12_500_000,
-        description="pixels of a picture (half for WebP); a worker decodes larger ones one at a time, others "
-        "have half the memory",
+        description="A picture above this many pixels (half as many for WebP) is large. A worker decodes "
+        "one large picture at a time; other pictures get half of decode_memory_mb.",
     )
-    timeout_ms: PositiveInt = Field(30_000, description="milliseconds for a request that names no timeout_ms")
-    min_timeout_ms: PositiveInt = Field(500, description="the least timeout_ms a request may ask for")
-    max_timeout_ms: PositiveInt = Field(60_000, description="the most timeout_ms a request may ask for")
+    timeout_ms: PositiveInt = Field(30_000, description="Default of a request's timeout_ms, in milliseconds")
+    min_timeout_ms: PositiveInt = Field(500, description="Minimum of a request's timeout_ms")
+    max_timeout_ms: PositiveInt = Field(60_000, description="Maximum of a request's timeout_ms")
 
     @model_validator(mode="after")
     def timeouts_in_order(self) -> Self:
@@ -151,20 +167,26 @@ class LimitSettings(Group):
 
 class FetchSettings(Group):
     timeout_s: PositiveFloat = Field(
-        10, description="seconds for DNS, connect, TLS, every hop and the body together"
+        10,
+        description="Maximum time to download a picture, in seconds: DNS, connect, TLS, redirects and body "
+        "together",
     )
-    connect_timeout_s: PositiveFloat = Field(2, description="seconds for one connect")
-    read_timeout_s: PositiveFloat = Field(5, description="seconds of silence while reading")
-    max_redirects: int = Field(3, ge=0, description="redirects followed")
-    slots: PositiveInt = Field(32, description="downloads at once in a worker")
+    connect_timeout_s: PositiveFloat = Field(2, description="Maximum time for one TCP connect, in seconds")
+    read_timeout_s: PositiveFloat = Field(
+        5, description="Maximum time to wait for the next bytes of a response, in seconds"
+    )
+    max_redirects: int = Field(3, ge=0, description="Maximum number of redirects to follow")
+    slots: PositiveInt = Field(32, description="Simultaneous downloads per worker")
     allow_ports: Annotated[frozenset[int], NoDecode, SplitCommas] = Field(
-        frozenset({80, 443}), description="ports that pictures may come from"
+        frozenset({80, 443}), description="Ports that a picture URL may use"
     )
     allow_hosts: Annotated[frozenset[str], NoDecode, SplitCommas] = Field(
-        frozenset(), description="if set, the only hosts pictures may come from"
+        frozenset(), description="If set, a picture URL may name only these hosts"
     )
     allow_networks: Networks = Field(
-        frozenset(), description="private networks that are opened (a picture store); empty is safest"
+        frozenset(),
+        description="Private networks that a picture URL may lead to, for example an internal picture "
+        "store. Empty is safest.",
     )
 
 
@@ -173,43 +195,65 @@ def _cores_of_a_worker() -> int:
 
 
 class EngineSettings(Group):
-    name: Literal["ppocr", "paddleocr"] = Field("ppocr", description="our engine, or the paddleocr package")
-    runtime: Literal["openvino", "onnxruntime"] = Field("openvino", description="what runs the models")
+    name: Literal["ppocr", "paddleocr"] = Field(
+        "ppocr", description="ppocr (the built-in engine) or paddleocr (the package of that name)"
+    )
+    runtime: Literal["openvino", "onnxruntime"] = Field(
+        "openvino", description="Inference runtime: openvino or onnxruntime"
+    )
     precision: Literal["auto", "f32", "bf16", "int8"] = Field(
-        "auto", description="what OpenVINO computes in: auto takes the fastest that the processor has"
+        "auto",
+        description="Numeric precision of OpenVINO: f32, bf16, int8, or auto for the fastest that the "
+        "processor supports",
     )
-    cores: PositiveInt = Field(default_factory=_cores_of_a_worker, description="cores that a worker uses")
+    cores: PositiveInt = Field(default_factory=_cores_of_a_worker, description="CPU cores per worker")
     threads: PositiveInt = Field(
-        default_factory=_cores_of_a_worker, description="pictures read at once in a worker"
+        default_factory=_cores_of_a_worker, description="Pictures that a worker reads at once"
     )
-    models_dir: Path = Field(ROOT / "models", description="folders made by `flask models pull`")
-    detection_model: str = Field("PP-OCRv6_small_det", description="folder of the detection model")
-    recognition_model: str = Field("PP-OCRv6_small_rec", description="folder of the recognition model")
-    side_limit: int = Field(960, ge=64, description="longest side in pixels that detection works on")
-    max_side_limit: int = Field(2560, ge=64, description="the most side_limit a request may ask for")
-    max_lines: PositiveInt = Field(1000, description="text lines read in one picture")
+    models_dir: Path = Field(
+        ROOT / "models", description="Folder of the models, created by `flask models pull`"
+    )
+    detection_model: str = Field(
+        "PP-OCRv6_small_det", description="Name of the detection model's folder in models_dir"
+    )
+    recognition_model: str = Field(
+        "PP-OCRv6_small_rec", description="Name of the recognition model's folder in models_dir"
+    )
+    side_limit: int = Field(
+        960,
+        ge=64,
+        description="Default of a request's side_limit: text detection scales a picture down to this "
+        "longest side, in pixels",
+    )
+    max_side_limit: int = Field(2560, ge=64, description="Maximum of a request's side_limit")
+    max_lines: PositiveInt = Field(1000, description="Maximum number of text lines read in one picture")
     charset: Literal["full", "latin", "digits", "chinese+latin"] | FilePath = Field(
-        "full", description="full, latin, digits, chinese+latin, or a UTF-8 file of characters"
+        "full",
+        description="Characters to recognise: full, latin, digits, chinese+latin, or the path of a UTF-8 "
+        "file that lists them",
     )
     queue_wait_s: PositiveFloat = Field(
         5,
-        description="seconds of waiting for an engine up to which a request is let in; it may then wait a "
-        "quarter longer",
+        description="Refuse a request whose estimated wait for the engine exceeds this many seconds. "
+        "Admitted requests may wait 25 % longer, because admission is only an estimate.",
     )
     read_limit_s: PositiveFloat = Field(
-        60, description="seconds for one read; after a longer one the worker is replaced"
+        60, description="Maximum time to read one picture, in seconds. A worker that exceeds it is replaced."
     )
     max_worker_mb: NonNegativeInt = Field(
-        3000, description="megabytes of a worker; a larger one is replaced; 0 is any size"
+        3000,
+        description="Maximum resident memory of a worker, in megabytes. A worker that exceeds it is "
+        "replaced; 0 disables the limit.",
     )
     warm_up: bool = Field(
         True,
-        description="prepare usual line widths before the first request; without it a start takes half as "
-        "long, and early pictures take longer",
+        description="Prepare the usual line widths before the first request. Without it, a start takes half "
+        "as long and early pictures take longer.",
     )
     crash_dir: Path = Field(
         HOME / "var" / "crashes",
-        description="what a crashed worker was reading; instances on one machine share it",
+        description="Folder that records which picture a worker was reading when it crashed, shared by all "
+        "instances on one machine",
     )
 
     @model_validator(mode="after")
@@ -219,58 +263,67 @@ class EngineSettings(Group):
         return self
 
     @model_validator(mode="after")
-    def only_openvino_computes_in_less(self) -> Self:
+    def reduced_precision_needs_openvino(self) -> Self:
         only = self.precision in ("bf16", "int8")
         if only and (self.name, self.runtime) != ("ppocr", "openvino"):
-            raise ValueError(
-                f"only the ppocr engine with the openvino runtime has precision {self.precision}"
-            )
+            raise ValueError(f"precision {self.precision} needs the ppocr engine with the openvino runtime")
         return self
 
     @model_validator(mode="after")
-    def charset_is_ours_alone(self) -> Self:
+    def charset_needs_ppocr(self) -> Self:
         if self.name == "paddleocr" and self.charset != "full":
-            raise ValueError("the paddleocr engine reads the full charset alone")
+            raise ValueError("the paddleocr engine supports only charset full")
         return self
 
 
 class StateSettings(Group):
     database_url: Annotated[str, AfterValidator(checked_database_url)] = Field(
         f"sqlite:///{HOME}/var/ocr.sqlite",
-        description="sqlite:///PATH, or mysql+pymysql://USER:PASSWORD@HOST/DATABASE",
+        description="sqlite:///PATH or mysql+pymysql://USER:PASSWORD@HOST/DATABASE",
     )
-    key_file: Path = Field(HOME / "var" / "secret.key", description="key that encrypts secrets at rest")
-    busy_timeout_ms: PositiveInt = Field(1000, description="milliseconds to wait for another writer")
+    key_file: Path = Field(
+        HOME / "var" / "secret.key",
+        description="File of the key that encrypts users' secrets in the database",
+    )
+    busy_timeout_ms: PositiveInt = Field(
+        1000, description="Maximum wait for a database lock, in milliseconds"
+    )
     mysql_timeout_s: PositiveFloat = Field(
-        3, description="seconds that MySQL may take to be connected, or to answer"
+        3, description="Maximum time for MySQL to accept a connection or to answer a query, in seconds"
     )
     mysql_connections: PositiveInt = Field(
-        10, description="connections to MySQL that a worker holds at most, beside two for reports"
+        10, description="Maximum number of MySQL connections per worker, not counting two for reports"
     )
 
     redis_url: Annotated[str, AfterValidator(checked_redis_url)] = Field(
-        "", description="redis://, rediss:// or unix://; without it the database does its part"
+        "",
+        description="redis://, rediss:// or unix:// URL of Redis. Empty: the database does all of the work.",
     )
-    redis_timeout_ms: PositiveInt = Field(200, description="milliseconds that Redis may take to answer")
-    redis_connections: PositiveInt = Field(32, description="connections to Redis that a worker holds at most")
+    redis_timeout_ms: PositiveInt = Field(
+        200, description="Maximum time for Redis to answer, in milliseconds"
+    )
+    redis_connections: PositiveInt = Field(32, description="Maximum number of Redis connections per worker")
     spool_dir: Path = Field(
-        HOME / "var" / "spool", description="folder for records that Redis does not take at the moment"
+        HOME / "var" / "spool",
+        description="Folder that stores usage records on disk while Redis does not accept them",
     )
     claim_after_s: PositiveFloat = Field(
-        30, description="seconds after which the records of a silent mover are taken over"
+        30,
+        description="Seconds without a sign of life after which another mover takes over a mover's records",
     )
     min_free_disk_mb: NonNegativeInt = Field(
-        500, description="free megabytes that `flask doctor` demands of the disks of logs, state and spool"
+        500,
+        description="Free disk space that `flask doctor` requires for logs, state and spool, in megabytes",
     )
 
     @property
     def database_folder(self) -> Path | None:
-        """Of the embedded database; None for one that is elsewhere."""
+        """Folder of the SQLite file; None for MySQL."""
         kind, _, file = self.database_url.partition(":///")
         return Path(file).absolute().parent if kind == "sqlite" else None
 
     @model_validator(mode="after")
-    def waiting_for_a_lock_is_no_silence(self) -> Self:
+    def lock_wait_within_timeout(self) -> Self:
         if self.mysql_timeout_s <= self.busy_timeout_ms / 1000:
             raise ValueError("mysql_timeout_s must be longer than busy_timeout_ms")
         return self
@@ -278,32 +331,38 @@ class StateSettings(Group):
 
 class UsageSettings(Group):
     keep_text: Literal["none", "hash", "full"] = Field(
-        "none", description="of the text that was read, a record keeps: none, hash (its SHA-256) or full"
+        "none",
+        description="What a usage record stores of the recognised text: none, hash (its SHA-256) or full",
     )
     keep_days: NonNegativeInt = Field(
-        0, description="days that `flask usage purge` keeps records; 0 is for ever"
+        0,
+        description="Retention period of usage records for `flask usage purge`, in days. 0 keeps them "
+        "forever.",
     )
-    max_report_days: PositiveInt = Field(92, description="days that one `GET /usage` may cover")
+    max_report_days: PositiveInt = Field(92, description="Maximum number of days in one `GET /usage` report")
     reports_at_once: PositiveInt = Field(
         16,
-        description="reports (`GET /usage`) that a worker makes at once, one for each user; further ones get "
-        "code 17",
+        description="Maximum number of `GET /usage` reports that a worker computes at once, one per user. "
+        "Above it, the service answers code 17.",
     )
 
 
 class LogSettings(Group):
-    file: str = Field(f"{HOME}/log/ocr.log", description="JSON lines, one a request; - is standard error")
+    file: str = Field(
+        f"{HOME}/log/ocr.log", description="Log file with one JSON object per line; - is standard error"
+    )
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
-        "INFO", description="the least that is logged"
+        "INFO", description="Minimum level of a logged event"
     )
     max_mb: NonNegativeInt = Field(
         100,
-        description="megabytes of a log file; a larger one is moved to NAME.old; 0 is any size; gunicorn.py "
-        "has a copy",
+        description="Maximum size of a log file, in megabytes. A larger file is renamed to NAME.old; 0 "
+        "disables the limit. gunicorn.py has the same default.",
     )
     min_free_mb: PositiveInt = Field(
         1,
-        description="free megabytes below which a disk counts as full, for /readyz and the alert OcrDiskFull",
+        description="A disk with less free space than this many megabytes counts as full, in /readyz and "
+        "in the alert OcrDiskFull",
     )
 
 
@@ -311,7 +370,7 @@ class MetricsSettings(Group):
     bind: str = Field(
         "127.0.0.1:9081",
         pattern=r"^.+:\d+$",
-        description="where Prometheus finds /metrics, for each instance its own",
+        description="Address of /metrics for Prometheus, HOST:PORT. Each instance needs its own.",
     )
 
 
@@ -323,10 +382,14 @@ class Settings(BaseSettings):
         frozen=True,
         extra="ignore",
         validate_default=True,
-        hide_input_in_errors=True,  # it may be a URL with a password
+        hide_input_in_errors=True,  # the input may be a URL with a password
     )
 
-    bind: str = Field("127.0.0.1:8081", description="where gunicorn listens; gunicorn.py has a copy")
+    bind: str = Field(
+        "127.0.0.1:8081",
+        description="Address that gunicorn listens on: HOST:PORT or unix:PATH. gunicorn.py has the same "
+        "default.",
+    )
     auth: AuthSettings = AuthSettings()
     limits: LimitSettings = LimitSettings()
     fetch: FetchSettings = FetchSettings()
@@ -339,7 +402,7 @@ class Settings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A setting as the README and example.env write it down; a test compares."""
+    """A setting as docs/settings.md and example.env list it; a test compares them."""
 
     variable: str
     default: str
@@ -347,7 +410,7 @@ class Described:
 
 
 def described() -> list[Described]:
-    """Every environment variable that the settings read."""
+    """Every environment variable that Settings reads."""
     found = []
     for name, info in Settings.model_fields.items():
         group = info.annotation
@@ -360,14 +423,14 @@ def described() -> list[Described]:
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """`OCR_*` variables that no setting reads: most often a typing error that leaves a default in force."""
+    """`OCR_*` variables that no setting reads, usually misspelt, so that the default stays in force."""
     ours = {setting.variable for setting in described()} | {"OCR_DAEMON", "OCR_HOME", "OCR_PROTOCOL"}
     known = ours | CLIENTS_VARIABLES
     return sorted(name for name in environ if name.startswith("OCR_") and name.upper() not in known)
 
 
 def load_tips() -> dict[str, dict[str, str]]:
-    """Sentences for people, by the contract's `error` and by language (`en`, `zh`)."""
+    """Error messages for people: {error code: {"en" or "zh": sentence}}."""
     tips: dict[str, dict[str, str]] = yaml.safe_load((ROOT / "config" / "tips.yaml").read_text("utf-8"))
     return tips
 

@@ -82,9 +82,10 @@ def test_the_env_file_is_read_unless_flask_is_told_not_to(
 
 
 @pytest.mark.parametrize(
-    ("file", "form"), [("docs/settings.md", "| `{}` | {} | {} |"), ("config/example.env", "#{}={}")]
+    ("file", "form"),
+    [("docs/settings.md", "| `{0}` | {1} | {2} |"), ("config/example.env", "# {2}\n#{0}={1}")],
 )
-def test_every_setting_is_written_down_with_its_default(file: str, form: str) -> None:
+def test_every_setting_is_documented_with_its_default_and_meaning(file: str, form: str) -> None:
     text = (ROOT / file).read_text()
     for setting in described():
         default = setting.default
