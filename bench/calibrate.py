@@ -20,7 +20,7 @@ from app.model.reading import ReadOptions
 from app.ocr.crop import width_at, with_margin
 from app.ocr.model_folder import load_recognition
 from app.ocr.recognize import line_input, nearest_width
-from app.ocr.runtimes.openvino_classifier import parted
+from app.ocr.runtimes.openvino_classifier import split_last_layer
 from app.ocr.runtimes.openvino_int8 import quantisable
 from app.ocr.tensor import Floats
 from app.wiring.engine import build_engine
@@ -52,7 +52,7 @@ def main() -> None:
 def ranges(settings: EngineSettings) -> dict[str, tuple[float, float]]:
     """Smallest and largest input of each convolution that can be computed in 8-bit integers."""
     model = load_recognition(settings.models_dir, settings.recognition_model)
-    backbone, _ = parted(model.onnx)
+    backbone, _ = split_last_layer(model.onnx)
     names = [node.get_friendly_name() for node in quantisable(backbone)]
     inputs = openvino.Model(
         [node.input_value(0) for node in quantisable(backbone)], backbone.get_parameters()

@@ -1,4 +1,4 @@
-"""Named sets of characters that recognition can be restricted to."""
+"""Named character sets that restrict recognition."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from app.ocr.runtimes import Classes
 
 Charset = CharsetName | Path
 
-BLANK = 0  # the class of CTC, at which no character ends
-ALWAYS = ("", " ")  # the blank, and the space that parts words and groups of digits
+BLANK = 0  # the class of CTC's blank
+ALWAYS = ("", " ")  # the blank, and the space that separates words and groups of digits
 
 DIGITS = frozenset("0123456789.,:-+/%()")
-# Usual in texts in Latin script, though not of it.
+# Common in texts in Latin script, but not Latin letters.
 LATIN_SIGNS = frozenset("§©®°±²³·×÷«»–—‘’“”„†•…‰™←→−")
 CJK_BLOCKS = (
     range(0x3000, 0x3040),  # symbols and punctuation
@@ -31,14 +31,14 @@ CJK_BLOCKS = (
 
 
 def classes_of(charset: Charset, characters: tuple[str, ...]) -> Classes:
-    """Which classes of a model make up the set; blank and space always do.
+    """Indices of the model's classes whose characters belong to the set; blank and space are always included.
 
-    characters: of all its classes. Raises ModelError for a file without any of them.
+    characters: the character of each class. Raises ModelError if the model knows no character of the set.
     """
     holds = _from_file(charset) if isinstance(charset, Path) else _NAMED[charset]
     found = [i for i, character in enumerate(characters) if character in ALWAYS or holds(character)]
     if len(found) <= len(ALWAYS):
-        raise ModelError(f"{charset} has no character that the recognition model knows")
+        raise ModelError(f"the recognition model knows no character of {charset}")
     return np.array(found, np.intp)
 
 
@@ -67,7 +67,7 @@ def _from_file(path: Path) -> Callable[[str], bool]:
     try:
         return frozenset(path.read_text(encoding="utf-8-sig")).__contains__
     except (OSError, UnicodeDecodeError) as error:
-        raise ModelError(f"{path} is no UTF-8 file of characters: {error}") from error
+        raise ModelError(f"{path} is not a UTF-8 text file: {error}") from error
 
 
 _NAMED: dict[CharsetName, Callable[[str], bool]] = {

@@ -1,4 +1,4 @@
-"""Where the text is: PP-OCR's detection network and DB post-processing (Liao et al., 2020)."""
+"""Text detection: PP-OCR's detection network and DB post-processing (Liao et al., 2020)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from app.ocr.runtimes import Network
     from app.ports import Image
 
-SIDE_STEP = 64  # the network needs 32; twice that halves the shapes, each of which costs a runtime memory
-MIN_SIDE = 3  # of a text kernel in the probability map, in pixels; PaddleOCR's
-MIN_GROWN_SIDE = 5  # and once it is grown to the whole line
-# Where the median line is lower, in pixels of the probability map, lines are missed or parted: then the
-# picture is looked at again, enlarged. No receipt of 24 has it below 15; text of 8 px has 10.
+SIDE_STEP = 64  # pixels. The network needs 32; 64 halves the number of shapes, each of which costs memory
+MIN_SIDE = 3  # shorter side of a text kernel, in pixels of the probability map; PaddleOCR's value
+MIN_GROWN_SIDE = 5  # the same after the kernel is grown to the whole line
+# Median line height in pixels of the probability map, below which lines are missed or split: detection then
+# runs again on the enlarged image. The lowest median of 24 receipts is 15; text of 8 px has 10.
 SMALL_TEXT = 12
 ENLARGED = 2
 
@@ -34,10 +34,10 @@ class Detector:
         self._max_lines = max_lines
 
     def detect(self, image: Image, *, side_limit: int | None = None) -> list[Corners]:
-        """image: uint8 [height, width, 3], BGR; it is shrunk until its longest side is side_limit pixels.
+        """Find text lines. image: uint8 [height, width, 3], BGR, scaled down to side_limit pixels if longer.
 
-        Without a side_limit it is the service's own, or ENLARGED times that for a second look at small text.
-        Returns at most max_lines quads in image pixels, clockwise from where the text begins, in no order.
+        side_limit: None means the engine's default, and ENLARGED times that if the text found is small.
+        Returns at most max_lines quads in image pixels, clockwise from where the text begins, unordered.
         """
         scale = min(1.0, (side_limit or self._side_limit) / max(image.shape[:2]))
         boxes = self._detect(image, scale)
@@ -67,8 +67,7 @@ class Detector:
             kernel = cv2.boxPoints((center, (width, height), angle))
             if _mean_inside(probability, kernel) < self._model.box_thresh:
                 continue
-            # The network marks text shrunk by area * ratio / perimeter on each side. Growing a rectangle back
-            # takes no polygon library.
+            # The network marks text shrunk by area * ratio / perimeter on each side: undo it.
             grown = self._model.unclip_ratio * width * height / (width + height)
             if min(width, height) + grown < MIN_GROWN_SIDE:
                 continue
@@ -86,7 +85,7 @@ def _scaled(image: Image, scale: float) -> Image:
 
 
 def _height(box: Corners) -> float:
-    """Of the line's text, whichever way it runs."""
+    """Text height of the line in pixels, in any direction."""
     return float(np.linalg.norm(box[1:3] - box[0:2], axis=1).min())
 
 

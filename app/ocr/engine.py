@@ -1,4 +1,4 @@
-"""Our own engine: detect the lines, crop and recognize each, put them in order."""
+"""The built-in OCR engine: detect the lines, crop and recognize each line, put them in reading order."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from app.ocr.stopwatch import Stopwatch
 if TYPE_CHECKING:
     from app.ports import Image
 
-# Kernels that OpenVINO keeps. Lines come in 25 shapes, and each picture has many of them.
-DETECTION_KERNELS = 50  # with 500 a worker is 50 MB larger, and grows for longer
+# Kernels in OpenVINO's cache. Lines have 25 shapes, and each picture has many lines.
+DETECTION_KERNELS = 50  # with 500, a worker needs 50 MB more
 RECOGNITION_KERNELS = 2000
 
 
@@ -44,9 +44,9 @@ class PpOcrEngine:
         prepare_widths: bool = True,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """cores: how many a read may use. side_limit, charset: where its options name none.
-        prepare_widths: of lines, by `warm_up`; else the first line of a width waits for it.
+        """cores: CPU cores for one read. side_limit (pixels), charset: defaults of the request's options.
 
+        prepare_widths: warm_up prepares the usual line widths; otherwise the first line of a width is slow.
         Raises ModelError.
         """
         detection = load_detection(models_dir, detection_model)
@@ -86,7 +86,7 @@ class PpOcrEngine:
             self._recognizers[self._charset].warm_up()
 
     def _recognizer(self, charset: Charset) -> Recognizer:
-        """Made when it is first asked for. Two threads may both make it then, and either is as good."""
+        """Built on first use. Two threads may build it at once; both results are equal."""
         if charset not in self._recognizers:
             self._recognizers[charset] = self._restricted(charset)
         return self._recognizers[charset]

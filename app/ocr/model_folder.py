@@ -1,7 +1,7 @@
-"""What the folder of a model says.
+"""Read a model's folder, in PaddleOCR 3's format: `<name>/inference.onnx` and `<name>/inference.yml`.
 
-It is PaddleOCR 3's own format, `<name>/inference.onnx` beside `inference.yml`: the paddleocr package reads
-the same folders, and any PaddleOCR 3 model for detection or recognition can stand in the place of ours.
+The paddleocr package reads the same folders, and any detection or recognition model of PaddleOCR 3 can
+replace the default models.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from typing import Any, Literal
 import yaml
 
 Ranges = Mapping[str, tuple[float, float]]
-"""Smallest and largest value that each convolution is given, by its name in the model."""
+"""Smallest and largest input value of each convolution, by its name in the model."""
 
 Kind = Literal["detection", "recognition"]
 KINDS: dict[str, Kind] = {"DBPostProcess": "detection", "CTCLabelDecode": "recognition"}
 
 
 class ModelError(Exception):
-    """A model is missing, damaged or of the wrong kind. The text is for the operator and names the remedy."""
+    """A model is missing, damaged or of the wrong kind. The message tells the operator the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class DetectionModel:
-    """mean, std and scale normalise BGR values of 0-255; the rest steers DB post-processing."""
+    """mean, std, scale: normalisation of BGR values 0-255. Others: parameters of DB post-processing."""
 
     onnx: Path
     mean: tuple[float, ...]
@@ -42,9 +42,9 @@ class DetectionModel:
 
 @dataclass(frozen=True, slots=True)
 class RecognitionModel:
-    """characters: one for each class, the CTC blank first. height: of the network's input, in pixels.
+    """height: of the network's input, in pixels. characters: one per class, the CTC blank first.
 
-    ranges: for computing in 8-bit integers; None if the folder has none.
+    ranges: needed for int8; None if the folder has no ranges.json.
     """
 
     onnx: Path
@@ -53,7 +53,7 @@ class RecognitionModel:
     ranges: Ranges | None = None
 
     def among(self, classes: Iterable[int]) -> RecognitionModel:
-        """The same model, as if these classes were all that it knew."""
+        """The same model, restricted to these classes."""
         return replace(self, characters=tuple(self.characters[i] for i in classes))
 
 
@@ -95,16 +95,16 @@ def kind_of(config: dict[str, Any]) -> Kind:
 
 @contextmanager
 def _explained(folder: Path) -> Iterator[dict[str, Any]]:
-    """The parsed inference.yml; what turns out to be wrong with it becomes a ModelError."""
+    """The parsed inference.yml. Errors while the caller reads it are raised as ModelError."""
     path = folder / "inference.yml"
     if not path.is_file() or not (folder / "inference.onnx").is_file():
         raise ModelError(f"no model {folder.name} in {folder.parent}: run `flask models pull`")
     try:
-        # As safe as yaml.safe_load; in C it reads the 18,708 characters in 0.06 s instead of 1 s.
+        # As safe as yaml.safe_load, but in C: 0.06 s instead of 1 s for 18,708 characters.
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         yield yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path} does not describe a model that can be used: {error!r}") from error
+        raise ModelError(f"{path} does not describe a usable model: {error!r}") from error
 
 
 def _ranges(path: Path) -> Ranges | None:
@@ -115,7 +115,7 @@ def _ranges(path: Path) -> Ranges | None:
 
 def _expect(kind: Kind, config: dict[str, Any]) -> None:
     if kind_of(config) != kind:
-        raise ValueError(f"a {kind} model is needed, and this is a {kind_of(config)} model")
+        raise ValueError(f"expected a {kind} model, found a {kind_of(config)} model")
 
 
 def _operations(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -123,6 +123,6 @@ def _operations(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _fraction(value: float | str) -> float:
-    """PaddleOCR writes the scale as "1./255." and evaluates it; a division is all that is accepted here."""
+    """A number, or a division such as "1./255.", which PaddleOCR evaluates as Python."""
     numerator, _, denominator = str(value).partition("/")
     return float(numerator) / float(denominator or 1)

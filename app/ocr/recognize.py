@@ -1,4 +1,4 @@
-"""What the text says: PP-OCR's recognition network and CTC decoding."""
+"""Text recognition: PP-OCR's recognition network and CTC decoding."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ if TYPE_CHECKING:
     from app.ocr.runtimes import Network
     from app.ports import Image
 
-MIN_WIDTH = 32
+MIN_WIDTH = 32  # pixels, as all widths here
 WIDTH_STEP = 16
-# Over a hundred letters.
-USUAL_WIDTH = 2048
-# Fixed in PaddleOCR, and not in inference.yml.
+USUAL_WIDTH = 2048  # more than a hundred letters
+# PaddleOCR's constants; inference.yml does not contain them.
 NORMALIZE = Normalizer(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5), scale=1 / 255)
 
 
 class Recognizer:
-    """model: its characters are those of the network's classes; a restricted network's are fewer."""
+    """model: restricted to the same classes as the network."""
 
     def __init__(self, model: RecognitionModel, network: Network) -> None:
         self.runtime = network.runtime
@@ -36,10 +35,13 @@ class Recognizer:
         self._network = network
 
     def recognize(self, image: Image, boxes: Sequence[Corners]) -> list[RecognizedLine]:
-        """image: uint8 [height, width, 3], BGR. Lines are cropped while the network reads others."""
+        """The text of each box, in the order of the boxes. image: uint8 [height, width, 3], BGR.
+
+        Lines are cropped while the network reads others.
+        """
         regions = [with_margin(box) for box in boxes]
         widths = [nearest_width(width_at(region, self._height)) for region in regions]
-        # By width, because a change of shape takes time: an eighth of all in OpenVINO. Batches gain no more.
+        # By width, because shape changes take an eighth of OpenVINO's time. Batches are not faster than this.
         by_width = sorted(range(len(boxes)), key=widths.__getitem__)
         outputs = self._network.run(
             line_input(image, regions[i], width=widths[i], height=self._height) for i in by_width
@@ -51,17 +53,17 @@ class Recognizer:
         return [readings[i] for i in range(len(boxes))]
 
     def warm_up(self) -> None:
-        """Prepare the network for the widths that lines usually have."""
+        """Prepare the network for line widths up to USUAL_WIDTH."""
         for width in sorted({nearest_width(width) for width in range(1, USUAL_WIDTH + 1)}):
             self._network.prepare((1, 3, self._height, width))
 
     def _decode(
         self, classes: NDArray[np.int64], scores: NDArray[np.float32], box: Corners
     ) -> RecognizedLine:
-        """Connectionist temporal classification: a repeated class is one character, blanks part characters.
+        """CTC (Graves et al., 2006): a repeated class is one character, blanks separate characters.
 
-        The score is the mean over the characters that are kept, as PaddleOCR computes it. Spaces at the ends
-        are dropped: a restricted network has many, in place of the characters that it does not know.
+        The score is the mean over the decoded characters, as in PaddleOCR. Spaces at both ends are dropped,
+        because a restricted network outputs spaces in place of characters outside its classes.
         """
         kept = classes != BLANK
         kept[1:] &= classes[1:] != classes[:-1]
@@ -72,9 +74,9 @@ class Recognizer:
 
 
 def line_input(image: Image, region: Corners, *, width: int, height: int) -> Floats:
-    """What the network is given of a line: [1, 3, height, width], its nearest width.
+    """The network's input for a line: [1, 3, height, width]. width: nearest_width of the line.
 
-    A narrower one than MIN_WIDTH is padded: stretched, a column of text seen lying might be a letter.
+    A line narrower than MIN_WIDTH is padded: stretched, a column of rotated text may look like a letter.
     """
     own = width_at(region, height)
     line = crop(image, region, width=width if own >= MIN_WIDTH else own, height=height)
@@ -82,10 +84,10 @@ def line_input(image: Image, region: Corners, *, width: int, height: int) -> Flo
 
 
 def nearest_width(width: int) -> int:
-    """One of few, because each new shape costs OpenVINO 8 MB: an eighth more or less at most, from 64 on.
+    """Round a width to one of few, at most an eighth away from 64 on: each new shape costs OpenVINO 8 MB.
 
-    Letters may be stretched so much. Padding instead, as PaddleOCR does to 320 or to the widest of six lines,
-    is computed too, and spaces are lost.
+    Recognition tolerates letters stretched by an eighth. Padding, as PaddleOCR does to 320 or to the widest
+    of six lines, costs computing time and loses spaces.
     """
     step = max(WIDTH_STEP, (1 << width.bit_length() - 1) // 4)
     return max(MIN_WIDTH, (width + step // 2) // step * step)

@@ -1,7 +1,7 @@
-"""Lines that were hardly read, or that lie otherwise than their page, are read again in another direction.
+"""Read lines with a low score, or with another direction than their page, again in another direction.
 
-Costs upright pages less than a third model that looks at every line would: of the lines of real receipts
-4 % are doubtful, and 2 % lie otherwise.
+On upright pages this costs less than a third model that classifies the direction of every line: 4 % of the
+lines of real receipts have a low score, and 2 % have another direction.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import numpy as np
 from app.ocr.crop import Corners, elongation, rotate_180, rotate_to, text_direction
 from app.ocr.page import RecognizedLine
 
-# Of the lines of upright receipts 4 % score lower; of the same lines upside down, 84 %.
+# 4 % of the lines of upright receipts score lower, and 84 % of the same lines upside down.
 DOUBTFUL_SCORE = 0.85
-# A word that is shorter, as a multiple of its height, does not show by its box which way it runs.
+# Ratio of length to height below which a word's box does not show the direction of its text.
 SHORT = 3
 
 Recognize = Callable[[Sequence[Corners]], list[RecognizedLine]]
 
 
 def reread(readings: Sequence[RecognizedLine], recognize: Recognize) -> list[RecognizedLine]:
-    """The better reading of each line. recognize: reads more boxes of the same picture."""
+    """The better reading of each line. recognize: reads boxes of the same image."""
     return _follow_page(_turn_doubtful(readings, recognize), recognize)
 
 
 def main_direction(readings: Sequence[RecognizedLine]) -> int:
-    """Which way most of the text runs (0-3, as crop.text_direction has it)."""
+    """Direction of most of the text (see crop.text_direction)."""
     weights = np.zeros(4)
     for reading in readings:
         weights[text_direction(reading.corners)] += len(reading.text) * reading.score
@@ -35,7 +35,7 @@ def main_direction(readings: Sequence[RecognizedLine]) -> int:
 
 
 def _turn_doubtful(readings: Sequence[RecognizedLine], recognize: Recognize) -> list[RecognizedLine]:
-    """Doubtful lines the other way up; if that was right for most of the page, all the others too."""
+    """Read doubtful lines upside down; if that is better for most of the page, all other lines as well."""
     best = _turn(readings, recognize, below=DOUBTFUL_SCORE)
     upside_down = sum(new is not old for new, old in zip(best, readings, strict=True))
     return _turn(best, recognize, below=1.0) if upside_down > len(readings) / 2 else best
@@ -50,7 +50,7 @@ def _turn(readings: Sequence[RecognizedLine], recognize: Recognize, *, below: fl
 
 
 def _follow_page(readings: Sequence[RecognizedLine], recognize: Recognize) -> list[RecognizedLine]:
-    """Lines that lie otherwise than the page, read along with it; short ones stay so if they are sure."""
+    """Read lines of another direction in the page's direction; a good score is enough for short lines."""
     best = list(readings)
     along = main_direction(readings)
     tried = [i for i, reading in enumerate(readings) if text_direction(reading.corners) != along]

@@ -1,4 +1,4 @@
-"""How long one part of a read took in all, however often it was called."""
+"""Total time of one step of a read, over all calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class Stopwatch:
-    """One for each part of one read. monotonic: a clock, in seconds."""
+    """One stopwatch per step and read. monotonic: a clock, in seconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
@@ -22,10 +22,10 @@ class Stopwatch:
 
     def timed(self, part: Callable[P, T]) -> Callable[P, T]:
         def timed(*args: P.args, **kwargs: P.kwargs) -> T:
-            begun = self._monotonic()
+            started = self._monotonic()
             try:
                 return part(*args, **kwargs)
             finally:
-                self._spent_s += self._monotonic() - begun
+                self._spent_s += self._monotonic() - started
 
         return timed

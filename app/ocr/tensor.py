@@ -1,4 +1,4 @@
-"""From a picture to a network's input."""
+"""Convert an image into a network's input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = NDArray[np.float32]
 
 
 class Normalizer:
-    """(value * scale - mean) / std for each channel, then channels first."""
+    """Computes (value * scale - mean) / std per channel, and puts channels first."""
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], scale: float) -> None:
         self._factor = (scale / np.array(std)).astype(np.float32)
@@ -24,7 +24,7 @@ class Normalizer:
     def __call__(self, image: Image, *, height: int, width: int) -> Floats:
         """image: uint8 [h, w, 3], at most height x width.
 
-        Returns [1, 3, height, width], with zeros right of the image and below it.
+        Returns float32 [1, 3, height, width], padded with zeros on the right and below.
         """
         tensor = np.zeros((1, 3, height, width), np.float32)
         for channel, plane in enumerate(cv2.split(image)):

@@ -11,7 +11,7 @@ from app.ocr.charset import classes_of
 from app.ocr.model_folder import ModelError, RecognitionModel, load_recognition
 from app.ocr.recognize import Recognizer
 from app.ocr.runtimes import Classes, Classifier, Floats, Outputs, Runtime, open_classifier, open_network
-from app.ocr.runtimes.openvino_classifier import parted
+from app.ocr.runtimes.openvino_classifier import split_last_layer
 from samples import draw
 
 TEXTS = ("T-2345", "合计 TOTAL", "¥145.90", "Thank you, see you again! 谢谢惠顾", "x")
@@ -88,7 +88,7 @@ def test_a_restriction_is_the_softmax_of_its_classes_alone(
 
 
 def test_the_cut_layer_has_the_full_ones_columns_and_no_others(model: RecognitionModel) -> None:
-    _, layer = parted(model.onnx)
+    _, layer = split_last_layer(model.onnx)
     digits = classes_of("digits", model.characters)
     cut = layer.among(digits)
     assert cut.weights.shape == (layer.weights.shape[0], len(digits))
@@ -116,4 +116,4 @@ def test_no_lines_no_outputs(model: RecognitionModel, classifier: Classifier) ->
 
 def test_a_network_without_classes_is_refused(models_dir: Path) -> None:
     with pytest.raises(ModelError, match="does not end in"):
-        parted(models_dir / "PP-OCRv6_small_det" / "inference.onnx")
+        split_last_layer(models_dir / "PP-OCRv6_small_det" / "inference.onnx")

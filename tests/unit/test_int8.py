@@ -12,7 +12,7 @@ from app.ocr.model_folder import ModelError, Ranges, load_recognition
 from app.ocr.models import RANGES
 from app.ocr.recognize import NORMALIZE
 from app.ocr.runtimes import open_classifier, processor
-from app.ocr.runtimes.openvino_classifier import parted
+from app.ocr.runtimes.openvino_classifier import split_last_layer
 from app.ocr.runtimes.openvino_int8 import LEVELS, WEIGHT_LEVELS, quantisable, quantised
 from samples.draw import numbered
 
@@ -35,11 +35,11 @@ def test_a_pulled_model_has_its_ranges(models_dir: Path, ranges: Ranges) -> None
 
 
 def test_the_ranges_are_of_all_convolutions_over_lines_and_of_no_others(onnx: Path, ranges: Ranges) -> None:
-    assert [node.get_friendly_name() for node in quantisable(parted(onnx)[0])] == list(ranges)
+    assert [node.get_friendly_name() for node in quantisable(split_last_layer(onnx)[0])] == list(ranges)
 
 
 def test_both_sides_of_each_convolution_are_rounded(onnx: Path, ranges: Ranges) -> None:
-    model = quantised(parted(onnx)[0], ranges)
+    model = quantised(split_last_layer(onnx)[0], ranges)
     for convolution in quantisable(model):
         values, weights = (value.get_node() for value in convolution.input_values())
         assert (values.get_levels(), weights.get_levels()) == (LEVELS, WEIGHT_LEVELS)
@@ -72,7 +72,7 @@ def test_a_model_without_ranges_is_refused_for_int8_and_read_otherwise(onnx: Pat
 
 
 def test_ranges_of_another_model_are_refused(onnx: Path) -> None:
-    with pytest.raises(ModelError, match=r"no range was measured for Conv\.1: "):
+    with pytest.raises(ModelError, match=r"ranges.json has no range for Conv\.1: "):
         open_classifier("openvino", onnx, ranges={}, precision="int8", cores=1, kernel_cache=10)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from app.ocr.crop import Corners, text_direction, text_first
-from app.ocr.orient import PROBES, read_upright, turned_back
+from app.ocr.orient import PROBES, read_upright, rotated_back
 from app.ocr.page import RecognizedLine
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def test_a_turned_page_is_read_upright_and_its_boxes_are_where_they_lie(turns: i
         assert text_direction(reading.corners) == turns
         x, y = (reading.corners[0] * 0.9 + reading.corners[2] * 0.1).astype(int)
         assert lies[y, x, 0] == HEAD
-    back = [turned_back(corners, turns, lies.shape) for corners in expected]
+    back = [rotated_back(corners, turns, lies.shape) for corners in expected]
     found = [reading.corners for reading in readings]
     assert sorted(np.stack(back).tolist()) == sorted(np.stack(found).tolist())
 

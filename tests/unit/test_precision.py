@@ -44,7 +44,7 @@ def test_bf16_is_taken_or_refused(models_dir: Path, native_bf16: bool) -> None:
     if native_bf16:
         assert computes_in(models_dir, precision="bf16") == "openvino bf16"
     else:
-        with pytest.raises(ModelError, match="does not multiply in precision bf16"):
+        with pytest.raises(ModelError, match="does not support precision bf16"):
             computes_in(models_dir, precision="bf16")
 
 

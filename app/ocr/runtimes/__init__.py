@@ -1,4 +1,4 @@
-"""What computes a network: arrays in, arrays out. A runtime's library is imported when it is chosen."""
+"""Inference runtimes: arrays in, arrays out. Only the chosen runtime's library is imported."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from app.ocr.model_folder import Ranges
 
-# OpenVINO's telemetry forks the process to send a web request. From a thread that gevent does not know, the
-# child never ends and keeps a copy of the models. None makes its import fail: OpenVINO is prepared for that.
+# OpenVINO's telemetry forks the process to send a web request. Forked from a native thread under gevent, the
+# child never ends and keeps a copy of the models. None makes the import fail, which OpenVINO tolerates.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
 
 Runtime = Literal["openvino", "onnxruntime"]
@@ -25,40 +25,37 @@ Outputs = tuple[NDArray[Any], ...]
 
 
 class Network(Protocol):
-    """Safe to call from several threads at once.
-
-    runtime: what computes it and in which precision, for people.
-    """
+    """Thread-safe. runtime: name of the runtime and its precision, for display."""
 
     runtime: str
 
     def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
-        """The outputs for each input, in order. Shapes may differ; inputs are taken as they are needed."""
+        """The outputs of each input, in order. Shapes may differ; inputs are consumed lazily."""
 
     def prepare(self, shape: Shape) -> None:
-        """Do now what is done once for inputs of this shape, so that no read has to wait for it.
+        """Do the one-time work for inputs of this shape in advance, so that no read waits for it.
 
-        It may be incomplete where the network runs meanwhile.
+        It may be incomplete if the network is in use at the same time.
         """
 
 
 class Classifier(Protocol):
-    """A network whose only output is the probability of each class (last axis), made by softmax."""
+    """A network whose only output is softmax: the probability of each class (last axis)."""
 
     def among(self, classes: Classes) -> Network:
-        """The same network, but as if these classes were all that it knew: an exact restriction.
+        """The network with its softmax restricted to these classes.
 
-        Its outputs are, for each step, where in `classes` the most probable one stands, and its probability.
+        It outputs for each step the index in `classes` of the most probable class, and its probability.
         """
 
 
 def open_network(
     runtime: Runtime, onnx: Path, *, precision: Precision, cores: int, kernel_cache: int
 ) -> Network:
-    """precision: what OpenVINO computes in. cores: how many the network may use, all of them for one input.
+    """precision: for OpenVINO. cores: CPU cores, all of which compute one input.
 
-    kernel_cache: how many kernels OpenVINO keeps that it made for shapes seen before; memory against time.
-    Raises ModelError where the processor lacks the precision.
+    kernel_cache: kernels that OpenVINO keeps for known shapes; more save time and cost memory.
+    Raises ModelError if the processor does not support the precision.
     """
     if runtime == "openvino":
         from app.ocr.runtimes.openvino import OpenVinoNetwork, read_model
@@ -80,10 +77,9 @@ def open_classifier(
     cores: int,
     kernel_cache: int,
 ) -> Classifier:
-    """cores: how many the network may use; OpenVINO computes an input on each, at the same time.
+    """cores: CPU cores; OpenVINO computes one input per core, in parallel. ranges: needed for int8.
 
-    ranges: what OpenVINO's int8 needs. Raises ModelError where they are missing for it, and where the
-    processor lacks the precision.
+    Raises ModelError if int8 has no ranges, or the processor does not support the precision.
     """
     if runtime == "openvino":
         from app.ocr.runtimes.openvino_classifier import OpenVinoClassifier

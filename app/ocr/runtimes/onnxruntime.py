@@ -1,4 +1,4 @@
-"""ONNX Runtime: for CUDA, and for processors that OpenVINO does not know."""
+"""ONNX Runtime: for CUDA, and for processors that OpenVINO does not support."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class OnnxRuntimeNetwork:
         return [tuple(self._session.run(None, {self._input: array})) for array in inputs]
 
     def prepare(self, shape: Shape) -> None:
-        """Its kernels are made for any shape."""
+        """Nothing to do: the kernels fit any shape."""
 
 
 class OnnxRuntimeClassifier:
@@ -38,9 +38,9 @@ class OnnxRuntimeClassifier:
 
 
 class _Among:
-    """Restricts afterwards: the graph cannot be changed here. As exact, and it saves no time.
+    """Restricts the output, because ONNX Runtime cannot change the graph: exact, but without saving time.
 
-    Probabilities divided by their sum are what softmax makes of these classes alone.
+    Probabilities divided by their sum equal the softmax over these classes alone.
     """
 
     def __init__(self, network: OnnxRuntimeNetwork, classes: Classes) -> None:
@@ -63,7 +63,7 @@ class _Among:
 
 
 def metadata(onnx: Path) -> dict[str, str]:
-    """What the exporter wrote beside the graph, for instance the characters of a recognition model."""
+    """The metadata of an ONNX file, for example a recognition model's characters."""
     session = onnxruntime.InferenceSession(str(onnx), _options(1), ["CPUExecutionProvider"])
     return dict(session.get_modelmeta().custom_metadata_map)
 
@@ -72,9 +72,9 @@ def _options(cores: int) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = cores
     options.inter_op_num_threads = 1
-    # Idle threads would otherwise spin, and take the cores from the other threads that read pictures.
+    # Spinning idle threads would take cores from other threads that read pictures.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # The arena keeps the memory of the largest picture for ever.
+    # The arena never frees the memory of the largest picture.
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
     return options

@@ -1,4 +1,4 @@
-"""OpenVINO: the fastest on processors by Intel and AMD."""
+"""OpenVINO: the fastest runtime on Intel and AMD processors."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ class OpenVinoNetwork:
         options: dict[str, int | str] = {
             "NUM_STREAMS": streams,
             "INFERENCE_NUM_THREADS": cores,
-            # Not in OpenVINO's documents. With its 5,000 a worker grows to 2 GB over pictures of mixed sizes.
+            # Undocumented. With the default of 5,000, a worker grows to 2 GB over pictures of mixed sizes.
             "CPU_RUNTIME_CACHE_CAPACITY": kernel_cache,
         }
         core = openvino.Core()
-        # Left alone, OpenVINO takes bfloat16 where the processor multiplies it, else float32. Asked for
-        # bfloat16, it would imitate it on any processor with AVX-512, which is no gain.
+        # By default OpenVINO uses bfloat16 where the processor supports it, otherwise float32. If asked for
+        # bfloat16, it emulates bfloat16 on any processor with AVX-512, which is not faster.
         if precision == "bf16" and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-            raise ModelError("this processor does not multiply in precision bf16: choose auto or f32")
+            raise ModelError("this processor does not support precision bf16: choose auto or f32")
         if precision in ("f32", "bf16"):
             options["INFERENCE_PRECISION_HINT"] = precision
         self._compiled = core.compile_model(model, "CPU", options)
         self.runtime = f"openvino {self._compiled.get_property('INFERENCE_PRECISION_HINT').get_type_name()}"
         self._streams = streams
-        self._in_flight = streams + 1  # one waits, so that no stream does
-        # A request must not be shared between threads. Taking from a deque and giving back is atomic, and
-        # unlike a queue it has no lock for gevent to replace.
+        self._in_flight = streams + 1  # one request waits, so that no stream idles
+        # Threads must not share a request. A deque's pop and append are atomic, and a deque has no lock that
+        # gevent would replace.
         self._idle: deque[openvino.InferRequest] = deque()
 
     def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
@@ -51,8 +51,9 @@ class OpenVinoNetwork:
         return outputs
 
     def prepare(self, shape: Shape) -> None:
-        """Each stream makes its own kernels: as many inputs at once as there are streams reach all of them,
-        but for one that is done with the first before another has begun.
+        """Run one input per stream, because each stream builds its own kernels.
+
+        A fast stream may take two inputs, so that another stream stays unprepared.
         """
         self.run([np.zeros(shape, np.float32)] * self._streams)
 

@@ -1,8 +1,8 @@
-"""A network that ends in a classification, parted in two: its last layer, and all that comes before it.
+"""A classification network, split into its last layer and the backbone before it.
 
-The last layer of PP-OCR's recognition tells 18,710 classes apart. It works on the steps of all lines
-together, in blocks of one shape: half the time of line by line, and less memory. And what is restricted to a
-few classes shares all but a small last layer with the rest.
+The last layer of PP-OCR's recognition has 18,710 classes. It computes the steps of all lines together, in
+blocks of one shape: this takes half the time of line by line, and less memory. All restrictions to some
+classes share the backbone and add only a small last layer.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from app.ocr.runtimes.openvino_int8 import quantised
 from app.ocr.runtimes.processor import prefers_int8
 from app.ocr.tensor import round_up
 
-# Steps in a block. Of 32 to 256 the time was the same within a tenth, and memory grows with it.
+# Steps in a block. From 32 to 256, time differs by less than a tenth, and memory grows.
 BLOCK = 64
 
 
@@ -37,7 +37,7 @@ class LastLayer(NamedTuple):
         return LastLayer(np.ascontiguousarray(self.weights[:, classes]), self.bias[classes])
 
     def model(self) -> openvino.Model:
-        """Features [BLOCK, n] -> for each step the best class and its probability, and not all of them."""
+        """Features [BLOCK, n] -> the best class of each step and its probability."""
         features = ops.parameter([BLOCK, len(self.weights)], np.float32)
         product = ops.matmul(features, ops.constant(self.weights), transpose_a=False, transpose_b=False)
         probabilities = ops.softmax(ops.add(product, ops.constant(self.bias)), axis=-1)
@@ -50,7 +50,7 @@ class OpenVinoClassifier:
         self, onnx: Path, *, ranges: Ranges | None, precision: Precision, cores: int, kernel_cache: int
     ) -> None:
         self._open = partial(OpenVinoNetwork, precision=precision, cores=cores, streams=cores)
-        backbone, self._last_layer = parted(onnx)
+        backbone, self._last_layer = split_last_layer(onnx)
         int8 = precision == "int8" or (precision == "auto" and ranges is not None and prefers_int8())
         if int8:
             if ranges is None:
@@ -85,20 +85,20 @@ class _Among:
         self._backbone.prepare(shape)
 
 
-def parted(onnx: Path) -> tuple[openvino.Model, LastLayer]:
-    """The network without its last layer, whose output is then the features, and that layer."""
+def split_last_layer(onnx: Path) -> tuple[openvino.Model, LastLayer]:
+    """The backbone, whose output is the features, and the last layer. Raises ModelError if there is none."""
     model = read_model(onnx)
     softmax = model.get_results()[0].input_value(0).get_node()
-    add = _above(softmax)
-    product = _above(add)
+    add = _input_of(softmax)
+    product = _input_of(add)
     if [node.get_type_name() for node in (softmax, add, product)] != ["Softmax", "Add", "MatMul"]:
-        raise ModelError(f"{onnx} does not end in a matrix product, a bias and softmax: it is no CTC network")
+        raise ModelError(f"{onnx} is not a CTC network: it does not end in MatMul, Add and Softmax")
     weights, bias = (node.input_value(1).get_node().data for node in (product, add))
     if product.get_attributes()["transpose_b"]:
         weights = weights.T
     return openvino.Model([product.input_value(0)], model.get_parameters()), LastLayer(weights, bias)
 
 
-def _above(node: openvino.Node) -> openvino.Node:
+def _input_of(node: openvino.Node) -> openvino.Node:
     node = node.input_value(0).get_node()
-    return _above(node) if node.get_type_name() == "Identity" else node
+    return _input_of(node) if node.get_type_name() == "Identity" else node

@@ -1,8 +1,8 @@
-"""Convolutions in 8-bit integers.
+"""Quantise convolutions to 8-bit integers (Jacob et al., 2018).
 
-Their inputs are rounded to 256 steps over a range that was measured once, on other pictures; their weights to
-255 steps, each output channel by its own largest. Where OpenVINO finds such a FakeQuantize on both sides of a
-convolution it computes it in integers (Jacob et al., 2018). Everything else stays as precise as it was.
+Inputs are rounded to 256 levels over a range measured in advance, weights to 255 levels, scaled per output
+channel. OpenVINO computes a convolution in integers if both of its inputs are a FakeQuantize. All other
+operations keep their precision.
 """
 
 from __future__ import annotations
@@ -17,20 +17,17 @@ from app.ocr.model_folder import ModelError, Ranges
 from app.ocr.tensor import Floats
 
 LEVELS = 256
-WEIGHT_LEVELS = 255  # one less, so that both signs reach as far
-# Of fewer channels a convolution has little to do, and much to lose: the first ones see the picture itself.
+WEIGHT_LEVELS = 255  # odd, so that positive and negative weights have the same range
+# Convolutions of fewer channels take little time and lose much accuracy: the first ones see the image itself.
 MIN_CHANNELS = 32
 
 
 def quantised(model: openvino.Model, ranges: Ranges) -> openvino.Model:
-    """The model itself, changed. ranges: smallest and largest input of each convolution, by its name.
-
-    Raises ModelError if they are of another model.
-    """
+    """Change the model in place and return it. Raises ModelError if ranges lack one of its convolutions."""
     for convolution in quantisable(model):
         name = convolution.get_friendly_name()
         if name not in ranges:
-            raise ModelError(f"no range was measured for {name}: run `python -m bench.calibrate`")
+            raise ModelError(f"ranges.json has no range for {name}: run `python -m bench.calibrate`")
         values, weights = convolution.input_values()
         convolution.input(0).replace_source_output(_rounded_values(values, *ranges[name]))
         convolution.input(1).replace_source_output(_rounded_weights(weights))
@@ -39,7 +36,7 @@ def quantised(model: openvino.Model, ranges: Ranges) -> openvino.Model:
 
 
 def quantisable(model: openvino.Model) -> Iterator[openvino.Node]:
-    """The convolutions over lines of text; those over one pixel, a channel's weight, take no time."""
+    """The convolutions over text lines. Those over a single pixel (channel attention) take no time."""
     for node in model.get_ordered_ops():
         if node.get_type_name() == "Convolution":
             channels, width = (node.input_value(0).get_partial_shape()[axis] for axis in (1, 3))
@@ -48,7 +45,7 @@ def quantisable(model: openvino.Model) -> Iterator[openvino.Node]:
 
 
 def _rounded_values(values: openvino.Output, low: float, high: float) -> openvino.Output:
-    """Zero is one of the steps: the padding around a picture must stay what it is."""
+    """Zero is one of the levels, so that padding stays zero."""
     step = (max(high, 0.0) - min(low, 0.0)) / (LEVELS - 1)
     begin = round(min(low, 0.0) / step) * step
     ends = [

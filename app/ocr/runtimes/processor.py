@@ -1,4 +1,4 @@
-"""What this processor multiplies natively."""
+"""Instruction set extensions of this processor."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 @cache
 def extensions() -> frozenset[str]:
-    """Its instruction set extensions, in the kernel's names; empty where it tells none."""
+    """The extensions in the kernel's names; empty if /proc/cpuinfo does not list them."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -17,5 +17,5 @@ def extensions() -> frozenset[str]:
 
 
 def prefers_int8() -> bool:
-    """Whether it has an instruction for 8-bit integers, and no matrix unit (AMX)."""
+    """Whether the processor has 8-bit integer instructions (VNNI) and no matrix unit (AMX)."""
     return bool(extensions() & {"avx512_vnni", "avx_vnni"}) and "amx_bf16" not in extensions()
