@@ -1,4 +1,4 @@
-"""The operator's commands: `flask users|sign|read|usage|models|db|doctor`."""
+"""The operator's commands: `flask users`, `sign`, `read`, `usage`, `models`, `db` and `doctor`."""
 
 from __future__ import annotations
 

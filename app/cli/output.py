@@ -1,4 +1,4 @@
-"""How commands speak: tables, moments, and failures in one line."""
+"""Output of the commands: tables, times, and errors in one line."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ from app.wiring.services import Services
 
 
 def services() -> Services:
-    """What create_app has built."""
+    """The services of the current application, built by create_app."""
     built: Services = current_app.extensions["ocr"]
     return built
 
 
 def report_errors(command: Callable[..., None]) -> Callable[..., None]:
-    """Failures are reported in one line, without a traceback. A reader that has left ends the command."""
+    """Decorator: print errors in one line without a traceback, and end silently when the pipe is closed."""
 
     @functools.wraps(command)
     def wrapped(*args: object, **kwargs: object) -> None:
-        with _reader_may_leave(), _failures_in_a_line():
+        with _closed_pipe_ends_command(), _errors_in_one_line():
             command(*args, **kwargs)
 
     return wrapped
 
 
 @contextmanager
-def _failures_in_a_line() -> Iterator[None]:
+def _errors_in_one_line() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
         raise
     except DuplicateUser as error:
-        raise _failure(f"There is a user {error} already.") from error
+        raise _failure(f"User {error} already exists.") from error
     except UnknownUser as error:
-        raise _failure(f"There is no user {error.args[0]}: see `flask users list`.") from error
+        raise _failure(f"User {error.args[0]} does not exist: see `flask users list`.") from error
     except DependencyUnavailable as error:
         raise _failure(error.detail) from error
     except ServiceError as error:
@@ -63,15 +63,15 @@ def _failure(text: str) -> click.ClickException:
 
 
 @contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """Once nobody reads its output, as in `| head`, a command ends by SIGPIPE, as other programs do.
+def _closed_pipe_ends_command() -> Iterator[None]:
+    """End by SIGPIPE, as other programs do, when the reader closes the pipe (`| head`).
 
-    Python ignores that signal, for the sake of sockets. A stream that was closed from the start is as good as
-    /dev/null.
+    Python ignores SIGPIPE, because it also concerns sockets. A stream that is closed from the start is
+    replaced by /dev/null.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  as long as the process
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  open until the process ends
     try:
         try:
             yield
@@ -84,12 +84,14 @@ def _reader_may_leave() -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print what strangers have a part in. On a terminal, control characters other than line breaks and tabs
-    are escaped; other programs get the text as it is."""
+    """Print text from untrusted sources. On a terminal, control characters except line breaks and tabs are
+    escaped; other programs get the text unchanged.
+    """
     click.echo(escaped(text, keep="\n\t") if sys.stdout.isatty() else text)
 
 
 def moment(milliseconds: int) -> str:
+    """Unix milliseconds as a date and time in UTC."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 

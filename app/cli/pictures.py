@@ -1,4 +1,4 @@
-"""`flask sign` and `flask read`: one picture through the service, and one without it."""
+"""`flask sign`: a signed request for the service. `flask read`: read pictures without the service."""
 
 from __future__ import annotations
 
@@ -25,12 +25,17 @@ from app.telemetry.escape import escaped, escaped_json, without_secrets
 @click.command("sign")
 @with_appcontext
 @click.argument("picture")
-@click.option("--user", required=True, help="Whose secret signs; it is read from the database.")
-@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="E.g. boxes=false.")
-@click.option("--send", metavar="URL", help="Send the request there and print the text.")
+@click.option("--user", required=True, help="Sign with this user's secret, from the database.")
+@click.option(
+    "--option", "options", multiple=True, metavar="NAME=VALUE", help="Request field, e.g. boxes=false."
+)
+@click.option("--send", metavar="URL", help="Send the request to URL and print the text.")
 @report_errors
 def sign_command(picture: str, user: str, options: tuple[str, ...], send: str | None) -> None:
-    """Print a signed body for PICTURE, a file or a URL, and a ready curl line on standard error."""
+    """Print a signed request for PICTURE.
+
+    PICTURE is a file or a URL. The request body goes to standard output, a curl command to standard error.
+    """
     account = services().store.find(user)
     if account is None:
         raise UnknownUser(user)
@@ -49,10 +54,12 @@ def sign_command(picture: str, user: str, options: tuple[str, ...], send: str | 
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path)
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a file, with scores and boxes.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object per file, with scores and boxes."
+)
 @report_errors
 def read_command(files: tuple[Path, ...], as_json: bool) -> None:
-    """Read the text of picture FILES here, without the service."""
+    """Read picture FILES without the service."""
     reader = services().reader()
     for file in files:
         page = reader(file.read_bytes(), ReadOptions()).page
@@ -80,7 +87,7 @@ def _request_fields(picture: str, user: str, options: tuple[str, ...], *, now: i
 
 
 def _curl(picture: str, fields: dict[str, Value], body: str, url: str) -> str:
-    """A line to paste: the body itself for a URL, a form with the file for a file."""
+    """A curl command: with the JSON body for a picture URL, with a form for a picture file."""
     if "picture_url" in fields:
         return shlex.join(["curl", "-sS", "-H", "Content-Type: application/json", "-d", body, url])
     sent = {name: value for name, value in fields.items() if name not in UNSIGNED_FIELDS} | {
@@ -88,20 +95,18 @@ def _curl(picture: str, fields: dict[str, Value], body: str, url: str) -> str:
     }
     parts = [f"{name}={as_signed(value)}" for name, value in sent.items()]
     forms = [word for part in parts for word in ("--form-string", part)]
-    # By standard input, so that curl takes no mark in the file's name for its own.
+    # From standard input, because curl interprets ; and , in a file's name.
     return f"{shlex.join(['curl', '-sS', *forms, '-F', 'image=@-', url])} < {shlex.quote(picture)}"
 
 
 def _send(url: str, body: bytes) -> str:
-    """The text of the answer; raises ClickException with the answer's own words for a failure."""
-    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310  the operator's own
+    """The text of the response. Raises ClickException with the body of an error response."""
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})  # noqa: S310  the operator chose the URL
     try:
         with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
             return str(json.load(answer)["result"])
     except urllib.error.HTTPError as error:
         answered = error.read().decode(errors="replace")
         raise click.ClickException(escaped(answered, keep="\n\t")) from error
-    except ValueError:  # no URL, or no JSON behind it
-        raise click.ClickException(
-            f"{escaped(without_secrets(url))} is not where the service answers"
-        ) from None
+    except ValueError:  # not a URL, or the response is not JSON
+        raise click.ClickException(f"{escaped(without_secrets(url))} is not a URL of this service") from None

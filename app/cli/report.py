@@ -1,4 +1,4 @@
-"""How a usage report is printed, written as CSV, and drawn."""
+"""A usage report as a table, as CSV and as a chart."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def show(report: UsageReport) -> None:
 
 
 def write_csv(report: UsageReport) -> None:
-    """One line a day, on standard output; a column for each code that occurs."""
+    """Write one line per day to standard output, with a column for each code that occurs."""
     codes = sorted(report.total.by_code)
     writer = csv.writer(sys.stdout)
     plain = ["day", "requests", "pictures", "characters", "p50_ms", "p95_ms"]
@@ -28,8 +28,8 @@ def write_csv(report: UsageReport) -> None:
 
 
 def draw(report: UsageReport, title: str, file: Path) -> None:
-    """Requests by code above, times below; the format follows from the file's name."""
-    from matplotlib.figure import Figure  # no window, no global state
+    """Draw requests by code above processing times. The file's suffix selects the format."""
+    from matplotlib.figure import Figure  # unlike pyplot, without a window or global state
 
     figure = Figure(figsize=(10, 6), layout="constrained")
     requests, times = figure.subplots(2, 1, sharex=True)

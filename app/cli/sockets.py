@@ -1,4 +1,4 @@
-"""Unix sockets, as `flask doctor` looks at them: who may open one, and as whom its server runs."""
+"""Checks of Unix sockets for `flask doctor`: who may open one, and whether its server runs as root."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONNECT_TIMEOUT_S = 2
 
 
 def unix_sockets(settings: Settings) -> set[Path]:
-    """Those in the settings, and those beside the key file, where `make up` and the units have them."""
+    """The sockets in the settings, and those next to the key file, where `make up` and systemd put them."""
     named = parse_qs(urlsplit(settings.state.database_url).query).get("unix_socket", [])
     redis = urlsplit(settings.state.redis_url)
     if redis.scheme == "unix":
@@ -28,29 +28,28 @@ def unix_sockets(settings: Settings) -> set[Path]:
 
 
 def trusts_the_network(redis_url: str) -> bool:
-    """Whether Redis is reached by TCP without a password."""
+    """Whether the URL of Redis uses TCP without a password."""
     url = urlsplit(redis_url)
     return url.scheme in ("redis", "rediss") and not url.password
 
 
 def may_open(path: Path) -> str:
-    """Who besides the owner may enter the folder of a socket: "nobody else", "its group" or "everybody".
-
-    The socket's own mode says little: gunicorn and MariaDB let everybody write to theirs.
+    """Who may open a socket besides its owner, by the mode of its folder: "nobody else", "its group" or
+    "everybody". The socket's own mode does not tell: gunicorn and MariaDB let everybody write to theirs.
     """
     mode = stat.S_IMODE(path.parent.stat().st_mode)
     return "everybody" if mode & 0o007 else "its group" if mode & 0o070 else "nobody else"
 
 
 def listener_is_root(path: Path) -> bool | None:
-    """Whether root's process listens on a Unix socket; None where nobody does, or we may not ask."""
+    """Whether a process of root listens on a Unix socket; None if none listens or access is denied."""
     with closing(socket.socket(socket.AF_UNIX)) as probe:
         probe.settimeout(CONNECT_TIMEOUT_S)
         try:
             probe.connect(str(path))
         except OSError:
             return None
-        # struct ucred: pid, uid, gid of the process that listens.
+        # struct ucred of the listening process: pid, uid, gid.
         peer = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", peer)
     return bool(uid == 0)

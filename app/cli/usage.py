@@ -1,4 +1,4 @@
-"""`flask usage`: what was recognised for whom."""
+"""`flask usage`: usage records and reports."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ COLUMNS = {
 }
 
 
-usage_group = AppGroup("usage", help="What was recognised for whom.")
+usage_group = AppGroup("usage", help="Show, move and purge usage records.")
 
 
 @usage_group.command("tail")
 @click.option(
-    "-n", "count", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many records."
+    "-n", "count", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Number of records."
 )
 @report_errors
 def tail(count: int) -> None:
@@ -51,16 +51,17 @@ def tail(count: int) -> None:
 
 
 @usage_group.command("flush")
-@click.option("--once", is_flag=True, help="End when nothing is left to move.")
+@click.option("--once", is_flag=True, help="Exit when no record is left to move.")
 @report_errors
 def flush(once: bool) -> None:
-    """Move usage records from Redis to the database, until SIGTERM.
+    """Move records from Redis to the database.
 
-    Any number of these may run at once. Run one on each machine: it also empties that machine's spool.
+    Runs until SIGTERM. Run one on each machine, because it also empties that machine's spool. Several may run
+    at once.
     """
     mover = build_mover(services().settings, services().state)
     if mover is None:
-        raise click.ClickException("OCR_STATE__REDIS_URL is not set: records are in the database already.")
+        raise click.ClickException("OCR_STATE__REDIS_URL is not set: all records are in the database.")
     if once:
         click.echo(f"{mover.move_all()} records moved.")
         return
@@ -71,30 +72,36 @@ def flush(once: bool) -> None:
 
 
 @usage_group.command("dead")
-@click.option("--retry", is_flag=True, help="Put them back among those that are moved.")
+@click.option("--retry", is_flag=True, help="Queue the listed records again.")
 @report_errors
 def dead(retry: bool) -> None:
-    """List the records that the database refused, with its reason."""
+    """List records that the database rejected.
+
+    Prints the database's error for each record.
+    """
     redis = services().state.redis
     if redis is None:
         raise click.ClickException("OCR_STATE__REDIS_URL is not set: there are no dead letters.")
     letters = dead_letters.listed(redis.link)
     table(("LETTER", "ERROR", "RECORD"), [(one.letter_id, one.why, one.text) for one in letters])
     if retry:
-        click.echo(f"{dead_letters.retry(redis.link, redis.state, letters)} put back.")
+        click.echo(f"{dead_letters.retry(redis.link, redis.state, letters)} records queued again.")
 
 
 @usage_group.command("report")
-@click.option("--user", help="One user's alone; by default everybody's.")
-@click.option("--from", "first", type=DAY, help="First day, in UTC; by default 30 days with the last.")
-@click.option("--to", "last", type=DAY, help="Last day, in UTC; by default today.")
-@click.option("--csv", "as_csv", is_flag=True, help="One line a day, for other programs.")
-@click.option("--plot", type=FILE, help="Draw it there, by the name's ending: .png, .svg or .pdf.")
+@click.option("--user", help="Report this user only. [default: all users]")
+@click.option("--from", "first", type=DAY, help="First day, in UTC. [default: 30 days up to --to]")
+@click.option("--to", "last", type=DAY, help="Last day, in UTC. [default: today]")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV, one line per day.")
+@click.option("--plot", type=FILE, help="Draw a chart to a .png, .svg or .pdf file.")
 @report_errors
 def report(
     user: str | None, first: datetime | None, last: datetime | None, as_csv: bool, plot: Path | None
 ) -> None:
-    """Say per day what was asked and read, and how long pictures took (p50, p95)."""
+    """Print usage figures per day.
+
+    The figures are requests, pictures, characters and processing times (p50, p95).
+    """
     store = services().store
     until = last.date() if last else datetime.fromtimestamp(services().clock.now(), UTC).date()
     since = first.date() if first else until - timedelta(days=DEFAULT_DAYS - 1)
@@ -107,20 +114,23 @@ def report(
 
 
 @usage_group.command("purge")
-@click.option("--days", type=click.IntRange(1), help="Keep so many; by default OCR_USAGE__KEEP_DAYS.")
+@click.option("--days", type=click.IntRange(1), help="Days to keep. [default: OCR_USAGE__KEEP_DAYS]")
 @report_errors
 def purge(days: int | None) -> None:
-    """Delete usage records that are older than they are to be kept, a few at a time."""
+    """Delete records past their retention period.
+
+    Deletes in batches, so that requests are not blocked.
+    """
     kept = days or services().settings.usage.keep_days
     if not kept:
-        raise click.UsageError("Records are kept for ever: set OCR_USAGE__KEEP_DAYS, or give --days.")
+        raise click.UsageError("There is no retention period: set OCR_USAGE__KEEP_DAYS, or use --days.")
     before = int((services().clock.now() - kept * 86_400) * 1000)
     database = services().store.database
     total = expired(database, before)
     with click.progressbar(length=total, label=f"Deleting {total} records") as bar:
         for deleted in delete_expired(database, before):
             bar.update(deleted)
-    click.echo(f"Records from {moment(before)} UTC on are kept.")
+    click.echo(f"Kept the records since {moment(before)} UTC.")
 
 
 def _shown(value: object) -> str:

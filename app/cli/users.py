@@ -1,4 +1,4 @@
-"""`flask users`: who may call the service."""
+"""`flask users`: the users of the service."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from app.wiring.state import build_patient
 
 UNLIMITED = "unlimited"
 PERIOD = click.Choice(get_args(Period))
-PERIOD_HELP = "When the quota begins anew, in UTC."
+PERIOD_HELP = "Period after which the quota renews, in UTC."
 
 
 def _username(ctx: click.Context, param: click.Parameter, name: str) -> str:
@@ -41,29 +41,32 @@ class QuotaLimit(click.ParamType["int | None"]):
         if value in (None, UNLIMITED):
             return None
         if not re.fullmatch("[0-9]{1,18}", str(value)):
-            self.fail(f"{value!r} is neither a whole number nor {UNLIMITED!r}", param, ctx)
+            self.fail(f"{value!r} is neither an integer nor {UNLIMITED!r}", param, ctx)
         return int(value)
 
 
-users_group = AppGroup("users", help="Who may call the service.")
+users_group = AppGroup("users", help="Manage the users of the service.")
 
 
 @users_group.command("add")
 @name_argument
 @click.option(
-    "--quota", type=QuotaLimit(), default=UNLIMITED, show_default=True, help="Recognitions granted."
+    "--quota", type=QuotaLimit(), default=UNLIMITED, show_default=True, help="Number of recognitions."
 )
+@click.option("--per", "period", type=PERIOD, default="none", show_default=True, help=PERIOD_HELP)
 @click.option(
-    "--per", "period", type=PERIOD, default="none", show_default=True, help="How long it lasts (UTC)."
+    "--allow-legacy-sign", is_flag=True, help="Accept the original service's md5 signature as well."
 )
-@click.option("--allow-legacy-sign", is_flag=True, help="Accept the original service's md5 signature, too.")
-@click.option("--admin", is_flag=True, help="May see the usage of all users.")
-@click.option("--if-missing", is_flag=True, help="Succeed without a word if there is such a user.")
+@click.option("--admin", is_flag=True, help="Let the user see the usage of all users.")
+@click.option("--if-missing", is_flag=True, help="Do nothing if the user exists.")
 @report_errors
 def add(
     name: str, quota: int | None, period: Period, allow_legacy_sign: bool, admin: bool, if_missing: bool
 ) -> None:
-    """Add a user and print its secret, once."""
+    """Add a user and print the secret.
+
+    The secret is not shown again.
+    """
     services().state.prepare()
     try:
         secret = services().store.users.add(
@@ -83,7 +86,7 @@ def add(
 @users_group.command("list")
 @report_errors
 def list_() -> None:
-    """List users with their quota."""
+    """List the users and their quotas."""
     rows = [
         (
             user.username,
@@ -101,24 +104,30 @@ def list_() -> None:
 
 @users_group.command("import-original")
 @click.argument("url")
-@click.option("--user-table", default="user_table", show_default=True, help="Its table of users.")
-@click.option("--username", default="username", show_default=True, help="That table's column of names.")
-@click.option("--password", default="password", show_default=True, help="That of passwords.")
-@click.option("--remaining", default="remaining_times", show_default=True, help="That of remaining times.")
-@click.option("--usage-table", metavar="NAME", help="A user's table of uses; {username} stands for the name.")
-@click.option("--usage-id", default="id", show_default=True, help="That table's key.")
-@click.option("--usage-time", default="time", show_default=True, help="When a use was.")
+@click.option("--user-table", default="user_table", show_default=True, help="Table of users.")
+@click.option("--username", default="username", show_default=True, help="Its column of user names.")
+@click.option("--password", default="password", show_default=True, help="Its column of passwords.")
+@click.option(
+    "--remaining", default="remaining_times", show_default=True, help="Its column of remaining recognitions."
+)
+@click.option(
+    "--usage-table", metavar="NAME", help="A user's usage table; {username} is replaced by the name."
+)
+@click.option("--usage-id", default="id", show_default=True, help="Key column of the usage table.")
+@click.option("--usage-time", default="time", show_default=True, help="Time column of the usage table.")
 @report_errors
 def import_original(url: str, **names: Any) -> None:
-    """Take over users, and on demand their uses, from the database of the original service at URL.
+    """Import users from the original service.
 
-    Once, before clients are switched over; to repeat it changes nothing. How the original names things is
-    assumed, since nobody has written it down: one table of users with a name, a password in plain text and
-    the times that remain (NULL: without limit), and a table of uses for each user with a key and a time
-    (Unix seconds, or DATETIME in UTC). Options say otherwise.
+    URL is its database, in the form of OCR_STATE__DATABASE_URL; the database is only read. Import before you
+    switch clients to this service; a second import changes nothing.
 
-    Passwords become secrets, and md5 signatures with them are accepted. A quota is what remains and what was
-    used. URL is as in OCR_STATE__DATABASE_URL; nothing is changed there.
+    The original schema is undocumented. The defaults assume one table of users with a name, a plain-text
+    password and the remaining recognitions (NULL: unlimited). With --usage-table, each user has a usage table
+    with a key and a time (Unix seconds, or DATETIME in UTC).
+
+    A password becomes the user's secret, and md5 signatures are accepted. The quota is the remaining
+    recognitions plus the imported usage.
     """
     services().state.prepare()
     store = services().store
@@ -127,9 +136,9 @@ def import_original(url: str, **names: Any) -> None:
     except ValueError as error:
         raise click.BadParameter("must be a URL as in OCR_STATE__DATABASE_URL") from error
     rows = []
-    with closing(patient) as source, _names_explained():
+    with closing(patient) as source, _hint_at_options():
         for user in take_over(source, store.database, store.users, OriginalTables(**names)):
-            uses = f"{user.uses} uses" + (f", {user.refused} of them refused" if user.refused else "")
+            uses = f"{user.uses} uses" + (f", {user.refused} of them rejected" if user.refused else "")
             click.echo(escaped(f"{user.username}: {user.outcome}, {uses}."))
             rows.append(user.outcome)
     click.echo(f"{rows.count('added')} of {len(rows)} users added.")
@@ -139,7 +148,7 @@ def import_original(url: str, **names: Any) -> None:
 @name_argument
 @report_errors
 def enable(name: str) -> None:
-    """Let a disabled user call again."""
+    """Accept requests of a disabled user again."""
     services().store.users.set_enabled(name, True)
 
 
@@ -147,19 +156,22 @@ def enable(name: str) -> None:
 @name_argument
 @report_errors
 def disable(name: str) -> None:
-    """Refuse a user's requests from now on."""
+    """Refuse all further requests of a user."""
     services().store.users.set_enabled(name, False)
 
 
 @users_group.command("set-quota")
 @name_argument
 @click.argument("limit", type=QuotaLimit())
-@click.option("--per", "period", type=PERIOD, help=f"{PERIOD_HELP} By default as before.")
+@click.option("--per", "period", type=PERIOD, help=f"{PERIOD_HELP} [default: unchanged]")
 @report_errors
 def set_quota(name: str, limit: int | None, period: Period | None) -> None:
-    """Grant LIMIT recognitions, those already used among them: in all, or per day or month."""
+    """Set a user's quota to LIMIT recognitions.
+
+    LIMIT includes the recognitions already used, in total or in the current day or month.
+    """
     user = services().store.users.set_quota(name, limit, period)
-    click.echo(f"{name}: {_granted(user)}, {user.quota_used} of them used.")
+    click.echo(f"{name}: quota {_granted(user)}, {user.quota_used} used.")
 
 
 @users_group.command("set-legacy-sign")
@@ -167,7 +179,10 @@ def set_quota(name: str, limit: int | None, period: Period | None) -> None:
 @click.argument("allowed", type=click.BOOL)
 @report_errors
 def set_legacy_sign(name: str, allowed: bool) -> None:
-    """Accept the original service's md5 signature from a user, or no longer (on, off)."""
+    """Allow md5 signatures of a user (on, off).
+
+    This is the signature scheme of the original service.
+    """
     services().store.users.set_legacy_sign(name, allowed)
 
 
@@ -176,7 +191,7 @@ def set_legacy_sign(name: str, allowed: bool) -> None:
 @click.argument("admin", type=click.BOOL)
 @report_errors
 def set_admin(name: str, admin: bool) -> None:
-    """Let a user see the usage of all users, or no longer (on, off)."""
+    """Let a user see all users' usage (on, off)."""
     services().store.users.set_admin(name, admin)
 
 
@@ -184,35 +199,39 @@ def set_admin(name: str, admin: bool) -> None:
 @name_argument
 @report_errors
 def rotate_secret(name: str) -> None:
-    """Print a new secret; the one before it keeps working until the next rotation."""
+    """Print a new secret for a user.
+
+    The previous secret stays valid until the next rotation.
+    """
     services().store.users.rotate_secret(name, partial(_show_secret, name))
 
 
 @users_group.command("link")
 @name_argument
-@click.option("--base", metavar="URL", help="Where the service's console is, if not at OCR_BIND.")
+@click.option("--base", metavar="URL", help="URL of the console. [default: http:// and OCR_BIND]")
 @report_errors
 def link(name: str, base: str | None) -> None:
-    """Print an address that opens the console signed in as NAME, once, within OCR_AUTH__SIGN_IN_CODE_S.
+    """Print a one-time sign-in link for a user.
 
-    Browsers do not send what is behind the #; the page exchanges the code there for the secret.
+    The link opens the console signed in as NAME and expires after OCR_AUTH__SIGN_IN_CODE_S seconds. It holds
+    a code behind the #, which browsers do not send; the page exchanges the code for the user's secret.
     """
     bind = services().settings.bind
     if base is None and bind.startswith("unix:"):
-        raise click.UsageError("The service listens on a Unix socket: say where its console is with --base.")
-    everywhere = re.compile(r"^(0\.0\.0\.0|\[::\])?:")  # listened on, but no address to open
+        raise click.UsageError("The service listens on a Unix socket: give the console's URL with --base.")
+    everywhere = re.compile(r"^(0\.0\.0\.0|\[::\])?:")  # wildcard addresses, which browsers cannot open
     base = base or "http://" + everywhere.sub("127.0.0.1:", bind)
     code = services().codes.issue(name)
     click.echo(f"{base.rstrip('/')}/#{urlencode({'user': name, 'code': code})}")
 
 
 @contextmanager
-def _names_explained() -> Iterator[None]:
+def _hint_at_options() -> Iterator[None]:
     try:
         yield
     except DependencyUnavailable as error:
         raise click.ClickException(
-            escaped(f"{error.detail} (options say what tables and columns are called)")
+            escaped(f"{error.detail} (set the names of tables and columns with options)")
         ) from error
 
 
@@ -223,4 +242,4 @@ def _granted(user: UserSummary) -> str:
 
 
 def _show_secret(name: str, secret: str) -> None:
-    click.echo(f"The secret of {name}, shown this once:\n\n  {secret}\n")
+    click.echo(f"The secret of {name}, which is not shown again:\n\n  {secret}\n")

@@ -181,7 +181,7 @@ def test_doctor_finds_nothing_wrong_and_then_each_fault(stack: Stack) -> None:
     assert done.returncode == 1
     wrong = [line for line in done.stdout.splitlines() if line.startswith("WRONG")]
     open_to_all = [
-        f"{var}/{name}.sock is open to its user and everybody" for name in ("mariadb", "redis", "supervisor")
+        f"{var}/{name}.sock is open to its owner and everybody" for name in ("mariadb", "redis", "supervisor")
     ]
     faults = ["no mover runs", "OCR_STATE__MIN_FREE_DISK_MB", *open_to_all]
     assert all(any(fault in line for line in wrong) for fault in faults)

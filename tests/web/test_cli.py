@@ -52,7 +52,7 @@ def test_users(flask: Flask, private: Service) -> None:
     assert private.services.store.find("bob").secrets == (secret,)  # type: ignore[union-attr]
     assert flask("users", "add", "bob", "--if-missing").output == ""
     again = flask("users", "add", "bob")
-    assert (again.exit_code, again.output) == (1, "Error: There is a user bob already.\n")
+    assert (again.exit_code, again.output) == (1, "Error: User bob already exists.\n")
     assert flask("users", "add", "b o b").exit_code == 2
 
     newer = flask("users", "rotate-secret", "bob").output.split()[-1]
@@ -66,7 +66,7 @@ def test_users(flask: Flask, private: Service) -> None:
     assert ["bob", "disabled", "unlimited", "0", "-", "hmac-sha256,", "md5"] in [row[:7] for row in listed]
     assert flask("users", "enable", "bob").exit_code == 0
     assert flask("users", "set-quota", "bob", "-5").exit_code == 2
-    assert "There is no user eve" in flask("users", "disable", "eve").output
+    assert "User eve does not exist" in flask("users", "disable", "eve").output
 
 
 def test_a_rotated_secret_is_shown_though_redis_is_down(
@@ -99,7 +99,7 @@ def test_a_link_opens_the_console_signed_in(flask: Flask, private: Service) -> N
     assert answer.get_json()["secret"] == secret
     elsewhere = flask("users", "link", "lina", "--base", "https://ocr.example.com/").output
     assert elsewhere.startswith("https://ocr.example.com/#user=lina&")
-    assert "There is no user eve" in flask("users", "link", "eve").output
+    assert "User eve does not exist" in flask("users", "link", "eve").output
 
 
 def test_sign_makes_a_body_that_is_accepted(flask: Flask, private: Service) -> None:
@@ -109,7 +109,7 @@ def test_sign_makes_a_body_that_is_accepted(flask: Flask, private: Service) -> N
     assert answer["result"].splitlines() == LINES
     assert "box" not in answer["lines"][0]
     assert result.stderr.startswith("curl ")
-    assert "There is no user eve" in flask("sign", str(DIGITS), "--user", "eve").output
+    assert "User eve does not exist" in flask("sign", str(DIGITS), "--user", "eve").output
     assert flask("sign", "no-such-file.png", "--user", "carol").exit_code == 1
 
 
@@ -177,7 +177,7 @@ def test_usage_report(flask: Flask, private: Service, tmp_path: Path) -> None:
     )
 
     assert flask("usage", "report", "--from", "2026-03-02", "--to", "2026-03-01").exit_code == 2
-    assert "There is no user eve" in flask("usage", "report", "--user", "eve").output
+    assert "User eve does not exist" in flask("usage", "report", "--user", "eve").output
 
 
 def test_usage_purge_wants_to_know_how_many_days_to_keep(flask: Flask) -> None:
@@ -232,7 +232,7 @@ def test_dead_letters_are_listed_and_put_back(
 
     with parts.store.database.write() as connection:
         connection.exec_driver_sql("DROP TRIGGER picky")
-    assert flask(args=["usage", "dead", "--retry"]).output.endswith("\n1 put back.\n")
+    assert flask(args=["usage", "dead", "--retry"]).output.endswith("\n1 records queued again.\n")
     assert len(table(flask(args=["usage", "dead"]))) == 1
     assert flask(args=["usage", "flush", "--once"]).output == "1 records moved.\n"
     assert [row["status_code"] for row in parts.store.tail(10)] == [16]
@@ -246,7 +246,7 @@ def test_import_original(flask: Flask, private: Service, tmp_path: Path) -> None
     url = f"sqlite:///{tmp_path}/original.sqlite"
 
     wrong = flask("users", "import-original", url)
-    assert (wrong.exit_code, "no such column: user_table.username (options" in wrong.output) == (1, True)
+    assert (wrong.exit_code, "no such column: user_table.username (set the names" in wrong.output) == (1, True)
     done = flask("users", "import-original", url, "--username", "name")
     assert done.output == "heidi: added, 0 uses.\n1 of 1 users added.\n"
     heidi = Caller("heidi", "her password")
@@ -268,7 +268,7 @@ def test_doctor_finds_nothing_wrong_and_then_what_is(
     result = flask("doctor")
     assert result.exit_code == 0, result.output
     assert "WRONG" not in result.output
-    assert "the engine reads its built-in picture (openvino " in result.output
+    assert "the engine reads the built-in test picture (openvino " in result.output
     monkeypatch.setenv("OCR_ENGINE_THREADS", "2")
     private.services.settings.state.key_file.chmod(0o644)
     result = flask("doctor")
@@ -300,7 +300,7 @@ def test_what_is_wrong_with_a_database_that_is_there_is_not_that_it_is_missing(t
 
 def test_quota_per_day(flask: Flask) -> None:
     flask("users", "add", "frank", "--quota", "7", "--per", "day")
-    assert flask("users", "set-quota", "frank", "9").output == "frank: 9/day, 0 of them used.\n"
+    assert flask("users", "set-quota", "frank", "9").output == "frank: quota 9/day, 0 used.\n"
     assert flask("users", "set-quota", "frank", "100", "--per", "month").exit_code == 0
     listed = {row[0]: row[2:5] for row in table(flask("users", "list"))}
     assert listed["frank"] == ["100/month", "0", "100"]

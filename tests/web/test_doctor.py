@@ -1,4 +1,4 @@
-"""What `flask doctor` says of sockets, disk and mover; test_cli.py has its other checks."""
+"""`flask doctor` on sockets, disk and mover. test_cli.py tests its other checks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make(tmp_path: Path) -> Make:
 
 
 def lines(app: Flask, about: str) -> list[str]:
-    """What it says about something."""
+    """The lines of `flask doctor` that contain a text."""
     output = app.test_cli_runner().invoke(args=["doctor"]).output
     return [line for line in output.splitlines() if about in line]
 
@@ -63,8 +63,8 @@ def test_the_folder_of_a_socket_says_who_may_open_it(
         listener.listen()
         for app in (make(f"unix:{path}"), make()):  # also where another instance listens there
             [found] = lines(app, f"{path} is open to")
-            assert found.startswith(word) and f"its user and {who}" in found
-            roots = lines(app, f"the server behind {path} runs as root")
+            assert found.startswith(word) and f"its owner and {who}" in found
+            roots = lines(app, f"the server of {path} runs as root")
             assert [line[:5] for line in roots] == (["WRONG"] if os.getuid() == 0 else [])
 
 
@@ -94,4 +94,4 @@ def test_a_mover_that_never_ran_runs_falls_silent_and_leaves(make: Make, redis_s
     assert [line[:5] for line in lines(app, "has been silent")] == ["WRONG"]
     mover.move_all()
     assert lines(app, "no mover runs: `flask usage flush`")
-    assert [line[:4] for line in lines(app, "Redis is given no password")] == ["note"]
+    assert [line[:4] for line in lines(app, "Redis has no password")] == ["note"]
