@@ -1,14 +1,14 @@
-"""Every way in which a request can fail, one class for each status code of the wire contract.
+"""Every error of a request: one class per status code of the wire contract.
 
-The text given to a class is for our log alone; the caller gets the tip of `config/tips.yaml` for `error`.
-`app/web/errors.py` is the only place that turns one into an answer.
+An error's detail goes to the log only; the caller gets the message for `error` in `config/tips.yaml`. Only
+`app/web/errors.py` turns an error into a response.
 """
 
 from __future__ import annotations
 
 
 class ServiceError(Exception):
-    """detail: for the log. field, stage, retry_after (seconds): the only parts a caller may see."""
+    """detail: for the log only. field, stage, retry_after (seconds): sent to the caller."""
 
     status_code: int
     error: str
@@ -46,7 +46,7 @@ class PictureMissing(ServiceError):
 
 
 class SignWrong(ServiceError):
-    """An unknown user or a wrong signature: one answer for both."""
+    """An unknown user or a wrong signature; the caller cannot distinguish them."""
 
     status_code, error, http = 4, "sign_wrong", 401
 
@@ -90,13 +90,13 @@ class PictureUnreachable(ServiceError):
 
 
 class PictureTooLarge(ServiceError):
-    """stage: decode, where no header foretold what it would cost."""
+    """stage: "decode" if the header was within the limits, but decoding exceeded its budget."""
 
     status_code, error, http = 15, "picture_too_large", 422
 
 
 class PictureUnsupported(ServiceError):
-    """stage: decode, where it crashed the decoder."""
+    """stage: "decode" if the picture crashed the decoder."""
 
     status_code, error, http = 16, "picture_unsupported", 422
 

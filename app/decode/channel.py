@@ -1,8 +1,7 @@
-"""How a worker and its decode host talk: messages of a JSON header and a payload, over Unix sockets.
+"""The protocol between a worker and its decode host: a JSON header and a payload, over Unix sockets.
 
-Requests and answers are not tied to pictures: `task` names the work, and an answer is any number of messages.
-gevent replaces `socket.socket`, whose calls then need a loop. The sockets here are CPython's own: they block,
-and release the GIL meanwhile, in whatever thread they are used.
+A request's `task` names the work; a response is any number of messages. gevent's sockets need an event loop,
+so these are CPython's `_socket`: they block the calling native thread and release the GIL.
 """
 
 from __future__ import annotations
@@ -17,27 +16,27 @@ from typing import Any
 
 MAX_HEADER_BYTES = 16 * 1024
 FDS_PER_JOB = 2
-"""Those of a job: its socket, and the pipe on which the host reports how the child ended."""
+"""A child's socket, and the pipe on which the host reports how the child ended."""
 
 ENDING = struct.Struct("<iid")
-"""On that pipe: the signal that ended the child or 0, its exit status, the seconds of CPU that it took."""
+"""The report on that pipe: signal that ended the child (0: none), exit status, CPU time in seconds."""
 
 _LENGTHS = struct.Struct("<IQ")
-_SHORTEST_S = 0.001  # 0 would be without waiting at all
+_SHORTEST_S = 0.001  # a timeout of 0 would make the socket non-blocking
 
 
 class Closed(Exception):
-    """The other side has ended before its message did."""
+    """The other side closed the connection within a message or before it."""
 
 
 class Broken(Exception):
-    """What came is no message."""
+    """The received bytes are not a valid message."""
 
 
 class Connection:
-    """One end of a socket. seconds: how long all of the talk may take; None is without end.
+    """One end of a socket. seconds: time limit of the whole conversation; None is unlimited.
 
-    Every method raises TimeoutError, and OSError where the other side has ended.
+    Every method raises TimeoutError, and OSError if the other side has ended.
     """
 
     def __init__(self, end: socket, seconds: float | None = None) -> None:
@@ -50,7 +49,7 @@ class Connection:
         self._in_time().sendall(payload)
 
     def receive(self) -> tuple[dict[str, Any], int]:
-        """The header of the next message, and the size of the payload that follows. Raises Closed, Broken."""
+        """The header of the next message, and its payload's size in bytes. Raises Closed, Broken."""
         length, size = _LENGTHS.unpack(self.receive_bytes(_LENGTHS.size))
         if length > MAX_HEADER_BYTES:
             raise Broken(f"a header of {length} bytes")
@@ -59,7 +58,7 @@ class Connection:
         except (ValueError, RecursionError) as error:
             raise Broken(repr(error)) from None
         if not isinstance(header, dict):
-            raise Broken("a header that is no object")
+            raise Broken("a header that is not an object")
         return header, size
 
     def receive_bytes(self, size: int) -> bytearray:
@@ -86,7 +85,7 @@ def send_descriptors(control: socket, *descriptors: int) -> None:
 
 
 def receive_descriptors(control: socket) -> list[int]:
-    """Those of the next job; none once the worker has closed its end."""
+    """The descriptors of the next child; an empty list once the worker has closed its end."""
     descriptors = array("i")
     _, ancillary, _, _ = control.recvmsg(1, CMSG_LEN(FDS_PER_JOB * descriptors.itemsize))
     for level, kind, data in ancillary:

@@ -1,4 +1,4 @@
-"""What a picture's markers say before anything is decoded: some pictures are small and cost minutes. Pure."""
+"""Checks of a picture's structure before decoding: some small files would take minutes to decode. Pure."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ import struct
 
 from app.errors import PictureTooLarge, PictureUnsupported
 
-# Phones write a dozen, large colour profiles and XMP some hundred.
+# Phones write a dozen markers; large colour profiles and XMP take some hundred.
 MAX_JPEG_MARKERS = 2_000
-# Pillow joins Exif segments one by one, which is quadratic; a single one holds 64 KB.
+# Pillow concatenates Exif segments one by one, in quadratic time; one segment holds 64 KB.
 MAX_JPEG_EXIF_SEGMENTS = 16
-# Quantisation tables and Photoshop's resources are parsed in Python. Four tables fit into one segment.
+# Pillow parses quantisation tables and Photoshop resources in Python. One segment can hold all four tables.
 MAX_JPEG_PARSED_SEGMENTS = 64
-# Fill bytes between them, which Pillow passes over one by one.
+# Fill bytes between markers, which Pillow skips one by one.
 MAX_JPEG_STRAY_BYTES = 64 * 1024
-# 10 MB in chunks of 8 KiB, as libpng writes them, are 1,280.
+# A file of 10 MB in chunks of 8 KiB, as libpng writes them, has 1,280.
 MAX_PNG_CHUNKS = 10_000
-# Pillow inflates up to 1 MB of each while it opens the file.
+# Pillow inflates up to 1 MB of each chunk while it opens the file.
 MAX_PNG_COMPRESSED_CHUNKS = 16
-# Blocks before the first frame: comments and XMP, in pieces of up to 255 bytes.
+# Blocks before the first frame: comments and XMP, of up to 255 bytes each.
 MAX_GIF_BLOCKS = 10_000
-# A run of 255 pixels takes two bytes. Pillow decodes runs in Python and fills what they leave out with zeros.
+# A run of 255 pixels takes two bytes. Pillow decodes runs in Python and fills missing pixels with zeros.
 MAX_BMP_PIXELS_PER_BYTE = 256
 
-# No stuffed zero and no restart marker: those belong to the data of a scan. Linear, also over 10 MB of FF.
+# Excludes stuffed zeros and restart markers, which belong to a scan's data. Linear time even on 10 MB of FF.
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _WITHOUT_LENGTH = (0x01, 0xD8)
@@ -41,9 +41,9 @@ _BMP_RUN_LENGTH = (1, 2)
 
 
 def check_jpeg(data: bytes, *, max_scans: int) -> None:
-    """Count the scans, walking from marker to marker as libjpeg does; each costs a pass over the picture.
+    """Limit the scans, each of which costs a pass over the picture. Follows the markers as libjpeg does.
 
-    Raises PictureTooLarge, PictureUnsupported.
+    Raises PictureTooLarge for too many scans, PictureUnsupported for a malformed file.
     """
     scans = markers = stray = position = exif = parsed = 0
     while (found := _JPEG_MARKER.search(data, position)) is not None:
@@ -72,7 +72,7 @@ def check_jpeg(data: bytes, *, max_scans: int) -> None:
 
 
 def check_png(data: bytes) -> None:
-    """Count the chunks, each of which Pillow reads in Python. Raises PictureUnsupported."""
+    """Limit the chunks, each of which Pillow reads in Python. Raises PictureUnsupported."""
     chunks = compressed = 0
     position = 8
     while position + _PNG_CHUNK.size <= len(data):
@@ -87,9 +87,9 @@ def check_png(data: bytes) -> None:
 
 
 def check_gif(data: bytes) -> None:
-    """Count the blocks before the first frame: Pillow reads them in Python, and its comments into memory.
+    """Limit the blocks before the first frame: Pillow reads them in Python, and keeps comments in memory.
 
-    Raises PictureUnsupported, and IndexError where the file ends too early.
+    Raises PictureUnsupported, and IndexError if the file ends too early.
     """
     flags = data[10]
     position = 13 + (6 << (flags & 7) if flags & 0x80 else 0)
@@ -108,7 +108,7 @@ def check_gif(data: bytes) -> None:
 
 
 def webp_size(data: bytes) -> tuple[int, int]:
-    """Width and height of the canvas, which Pillow allocates while it opens. Raises PictureUnsupported."""
+    """Width and height of the canvas, which Pillow allocates on opening. Raises PictureUnsupported."""
     kind, at = data[12:16], 20
     if len(data) < at + 10:
         raise PictureUnsupported("WebP without a size")
@@ -123,7 +123,7 @@ def webp_size(data: bytes) -> tuple[int, int]:
 
 
 def check_bmp(data: bytes) -> tuple[int, int]:
-    """Width and height; refuse runs that leave most of the picture out. Raises PictureUnsupported."""
+    """Width and height. Raises PictureUnsupported, also if run-length data omits most of the picture."""
     try:
         (header_bytes,) = struct.unpack_from("<I", data, 14)
         if header_bytes == _BMP_OLD_HEADER_BYTES:

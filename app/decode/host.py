@@ -1,4 +1,4 @@
-"""The worker's end of decoding: bytes to a killable process, pixels back. Safe in many native threads."""
+"""The worker's side of decoding: send bytes to a killable process, receive pixels. Thread-safe."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from app.decode.limits import DecodeBudget, DecodeLimits
 from app.errors import Busy, OcrFailed, PictureTooLarge, PictureUnsupported, ServiceError
 from app.model.reading import Picture
 
-# Beyond its wall time and its wait for another large picture; then the host itself is stuck and is replaced.
+# Margin beyond a picture's wall time and its wait for another large picture. Later, the host counts as stuck.
 ANSWERS_WITHIN_S = 2
 TRIES = 2
 
 _MEGABYTE = 1_000_000
-# The request's body and the picture in it are in the worker's memory, too.
+# The worker's memory also holds the request's body and the picture in it.
 _COPIES_IN_WORKER = 3
-# One child decodes many files of these formats, since a new child costs as much as a small picture. The other
-# decoders, in which more faults have been found, run in a child for each file.
+# A child decodes many files of these formats, because a new child costs as much as a small picture. The other
+# formats' decoders have had more vulnerabilities, so each file gets a new child.
 _USUAL = (b"\xff\xd8\xff", b"\x89PNG")
 _REFUSALS = {kind.error: kind for kind in (PictureTooLarge, PictureUnsupported, Busy)}
 _DECODING = "decode"
 
 
 class DecodeHost:
-    """Decodes pictures in another process, within a budget of time and memory."""
+    """Decodes pictures in another process within a budget of time and memory."""
 
     def __init__(self, limits: DecodeLimits, budget: DecodeBudget) -> None:
         self._limits = limits
@@ -39,14 +39,15 @@ class DecodeHost:
         self._process: HostProcess | None = None
 
     def start(self) -> None:
-        """Start the process without waiting for it. Whether it starts, the first picture shows."""
+        """Start the process without waiting. A failed start is reported with the first picture."""
         with self._lock:
             self._process = self._process or HostProcess()
 
     def decode(self, data: bytes, *, enough_px: int | None = None) -> Picture:
-        """The first frame, as a person sees it. Raises PictureTooLarge, PictureUnsupported, Busy, OcrFailed.
+        """The first frame, upright, as uint8 [height, width, 3], BGR.
 
-        enough_px: a JPEG may be decoded to a fraction of its size that leaves its longer side this long.
+        enough_px: a JPEG may be decoded at a reduced size whose longer side is at least this many pixels.
+        Raises PictureTooLarge, PictureUnsupported, Busy, OcrFailed.
         """
         if len(data) > self._limits.max_picture_bytes:
             raise PictureTooLarge(f"{len(data)} bytes over {self._limits.max_picture_bytes}")
@@ -68,7 +69,7 @@ class DecodeHost:
             self._drop(self._process)
 
     def _ready(self) -> HostProcess:
-        """The process, once it takes jobs. Raises HostGone."""
+        """The process, ready for jobs. Raises HostGone."""
         with self._lock:
             process = self._process = self._process or HostProcess()
             try:
@@ -80,7 +81,7 @@ class DecodeHost:
             return process
 
     def _drop(self, process: HostProcess) -> None:
-        """The next picture starts another one."""
+        """End the process. The next picture starts another one."""
         with self._lock:
             if self._process is process:
                 self._process = None
@@ -114,7 +115,7 @@ class DecodeHost:
                 raise self._refusal(*ending) from None
 
     def _received(self, connection: Connection) -> Picture:
-        """The picture. A hostile file may have taken the child over: its sizes are checked again."""
+        """Receive the picture. Its sizes are checked again, because a hostile file may control the child."""
         about, _ = _answer(connection)
         rows, columns = _whole(about, "rows"), _whole(about, "columns")
         width, height, kind = _whole(about, "width"), _whole(about, "height"), about.get("format")
@@ -137,7 +138,7 @@ class DecodeHost:
             return PictureTooLarge(f"over {self._budget.cpu_s:g} s of CPU", stage=_DECODING)
         if ended_by == signal.SIGALRM:
             return self._too_slow()
-        if ended_by == signal.SIGKILL:  # by the system, which is out of memory, or by the operator
+        if ended_by == signal.SIGKILL:  # by the kernel when out of memory, or by the operator
             return PictureTooLarge("killed while decoding", stage=_DECODING)
         why = f"signal {ended_by}" if ended_by else f"exit status {status}"
         return PictureUnsupported(f"the decoder crashed: {why}, {cpu_s:.1f} s of CPU", stage=_DECODING)
@@ -147,7 +148,7 @@ class DecodeHost:
 
 
 def _answer(connection: Connection) -> tuple[dict[str, Any], int]:
-    """The next message. Raises Broken, Closed, OSError, and what the child refused the picture with."""
+    """The next message. Raises Broken, Closed, OSError, and the ServiceError that the child reports."""
     header, size = connection.receive()
     if "error" not in header:
         return header, size

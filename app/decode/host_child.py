@@ -1,8 +1,8 @@
-"""The decode host: decodes strangers' files for one worker, each in a child process that may be killed.
+"""The decode host: decodes untrusted files for one worker, each in a child process that may be killed.
 
-It is started with an empty environment and no descriptors but its end of the control socket. It imports the
-decoders, gives up what it can (app/decode/sandbox.py), and forks, so that a killed child costs no new start.
-It ends when the worker closes its end, in whatever way the worker ends. Its children die with it.
+The host starts with an empty environment and only its end of the control socket. It imports the decoders,
+drops its privileges (app/decode/sandbox.py) and forks children, so that replacing a killed child is cheap. It
+ends when the worker closes the socket or dies. Its children die with it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NoReturn
 
-# Before the decoders are imported. The service starts the host with an empty environment.
-os.environ["OPENBLAS_NUM_THREADS"] = "1"  # a process with threads may not leave its user namespace
-# A TIFF may hold progressive JPEGs, whose scans no header of its own counts.
+# Set before the decoders are imported; the service starts the host with an empty environment.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # unshare(CLONE_NEWUSER) fails in a process with threads
+# A TIFF may contain progressive JPEGs, whose scans tiff_header.py does not count.
 os.environ["LIBTIFF_JPEG_MAX_ALLOWED_SCAN_NUMBER"] = "20"
 
 import PIL.ImageCms
-import PIL.ImageOps  # noqa: F401  Pillow imports both where it needs them, and then finds no files any more
+import PIL.ImageOps  # noqa: F401  Pillow imports both on demand, which fails after the chroot
 
 from app.decode.channel import ENDING, Closed, Connection, receive_descriptors
 from app.decode.limits import DecodeLimits
@@ -38,12 +38,12 @@ from app.system.memory import keep_small_blocks
 
 _CONTROL, _LARGE = 0, 3  # descriptors
 _LOOK_AGAIN_S = 0.01
-# Pillow keeps four bytes a pixel: a picture of two megapixels finds the pages of the one before.
+# Pillow takes four bytes per pixel: pictures of up to two megapixels reuse the previous picture's pages.
 _KEPT_BLOCK_BYTES = 8 * 1024 * 1024
-# Meant for the worker, which goes on until its requests are done.
+# These signals are meant for the worker, which finishes its requests and still needs the host.
 _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
 Answer = tuple[Mapping[str, Any], bytes]
-"""A header and a payload."""
+"""One message of a response: header and payload."""
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 class Host:
-    """Forks children, kills one when the worker has closed its end, and reports how each ended."""
+    """Forks children, kills a child when the worker closes its pipe, and reports how each child ended."""
 
     def __init__(self, control: socket, idle_bytes: int) -> None:
         self._control = control
@@ -78,19 +78,19 @@ class Host:
 
     def serve(self) -> None:
         while True:
-            # Descriptor 0 last: a new child must not get the number of one that has an event left.
+            # Descriptor 0 last: a new child must not reuse a descriptor number with a pending event.
             for descriptor, _ in sorted(self._poll.poll(), reverse=True):
                 if descriptor == _CONTROL:
                     if not self._begin():
                         return
                 elif child := self._by_pidfd.get(descriptor):
                     self._report(child)
-                elif child := self._by_ending.get(descriptor):  # the worker has closed its end
+                elif child := self._by_ending.get(descriptor):  # the worker has closed the pipe
                     self._forget(child.ending)
                     signal.pidfd_send_signal(child.pidfd, signal.SIGKILL)
 
     def _begin(self) -> bool:
-        """Fork for the next socket; False if there will be none."""
+        """Fork a child for the next socket; False once the worker has closed the control socket."""
         descriptors = receive_descriptors(self._control)
         if not descriptors:
             return False
@@ -102,7 +102,7 @@ class Host:
         child = _Child(pid, os.pidfd_open(pid), ending)
         self._by_pidfd[child.pidfd] = self._by_ending[ending] = child
         self._poll.register(child.pidfd, select.POLLIN)
-        self._poll.register(ending, 0)  # errors alone
+        self._poll.register(ending, 0)  # errors only
         return True
 
     def _report(self, child: _Child) -> None:
@@ -123,7 +123,7 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class _Child:
-    """pidfd: readable once it has ended. ending: where to report how; in error once nobody reads that."""
+    """pidfd: readable once the child has ended. ending: pipe for the report, in error without a reader."""
 
     pid: int
     pidfd: int
@@ -145,7 +145,7 @@ def _work_and_exit(descriptor: int, parent: int, idle_bytes: int) -> NoReturn:
 
 
 def _work(connection: Connection, idle_bytes: int) -> bool:
-    """Receive one job and send its answers, or the error that ended it; False if there will be no other."""
+    """Receive one job and send its result or its error; False if this child takes no further job."""
     try:
         job, size = connection.receive()
     except Closed:
@@ -164,13 +164,13 @@ def _work(connection: Connection, idle_bytes: int) -> bool:
 
 
 def _picture(data: bytes, job: Mapping[str, Any], meter: Meter) -> Iterator[Answer]:
-    """The size and format of the decoded picture, then its pixels, strip by strip."""
+    """Yield the picture's size and format, then its pixels in strips."""
     meter.end_after(job["wall_s"])
     left = job["held_bytes"] + job["memory_bytes"] // 2
     meter.leave(left)
 
     def make_room(pixels: int) -> None:
-        """A large picture gets the other half of the memory as well, once no other large one is decoded."""
+        """Give a large picture the other half of the memory, once no other large picture is decoded."""
         nonlocal left
         if pixels > job["large_pixels"]:
             meter.end_after(0)
@@ -190,7 +190,7 @@ def _picture(data: bytes, job: Mapping[str, Any], meter: Meter) -> Iterator[Answ
 
 
 def _await_turn(longest_s: float) -> None:
-    """Lock out other large pictures; the kernel unlocks when this process ends. Raises Busy."""
+    """Lock out other large pictures until this process unlocks or ends. Raises Busy after longest_s."""
     give_up = time.monotonic() + longest_s
     while True:
         try:

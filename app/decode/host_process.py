@@ -1,7 +1,7 @@
-"""A running decode host and its children, as the worker holds them.
+"""The worker's handles of a decode host and its children.
 
-gevent replaces locks, sockets and process functions by ones that need its loop. What is used here are
-CPython's own, since pictures are read in native threads.
+Pictures are decoded in native threads, where gevent's locks, sockets and process functions do not work. This
+module uses CPython's originals.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _SIGNALS = [signal.SIGPIPE, signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signa
 
 
 class HostGone(Exception):
-    """The host has ended, is stuck or does not start."""
+    """The host has ended, hangs or does not start."""
 
 
 class Child:
-    """A child of the host. It takes one job after the other until this end closes it, and then is killed."""
+    """A child of the host. It takes jobs one after another; close() kills it."""
 
     def __init__(self, control: socket) -> None:
-        """Raises OSError where the host has ended."""
+        """Raises OSError if the host has ended."""
         self._connection, theirs = socketpair(AF_UNIX, SOCK_STREAM)
         self._ending, report = os.pipe()
         self._jobs = 0
@@ -65,7 +65,7 @@ class Child:
         return self._ending_within(0)
 
     def ending(self) -> tuple[int, int, float] | None:
-        """How it ended, as the host reports it: see ENDING. None where it does not."""
+        """Signal, exit status and CPU seconds (see ENDING); None if the host reports none in time."""
         found = os.read(self._ending, ENDING.size) if self._ending_within(REPORTS_WITHIN_S) else b""
         if len(found) != ENDING.size:
             return None
@@ -92,12 +92,12 @@ class HostProcess:
         finally:
             theirs.close()
         self._idle: deque[Child] = deque()
-        # Also when the owner forgets it, or the interpreter ends.
+        # Runs also when the object is collected or the interpreter exits.
         self.end = weakref.finalize(self, _end, self._control, self._pidfd, self._idle)
         self._started = False
 
     def await_start(self) -> None:
-        """Raises HostGone where it does not start."""
+        """Raises HostGone if the host does not start."""
         if self._started:
             return
         try:
@@ -110,7 +110,7 @@ class HostProcess:
 
     @contextmanager
     def child(self, *, reusable: bool) -> Iterator[Child]:
-        """For one job: an idle child or a new one, killed afterwards unless the job was reusable and done."""
+        """A child for one job. It is killed afterwards, unless reusable is set and the job succeeded."""
         child = self._idle_child() if reusable else None
         try:
             child = child or Child(self._control)
@@ -122,7 +122,7 @@ class HostProcess:
             keep = reusable and child.may_go_on
         finally:
             if keep:
-                self._idle.append(child)  # atomic, as pop is
+                self._idle.append(child)  # atomic, like pop
             else:
                 child.close()
 
@@ -136,14 +136,14 @@ class HostProcess:
         return None
 
     def kill(self) -> None:
-        """Its children die with it."""
+        """Kill the host, and with it its children."""
         with suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
 
 def _spawn(control: int) -> int:
-    """Start the host with one end of the control socket; its pidfd. posix_spawn copies no page tables."""
-    python = Path(sys.prefix, "bin", "python3")  # under uWSGI sys.executable is no Python
+    """Start the host and return its pidfd. posix_spawn is faster than fork, which copies page tables."""
+    python = Path(sys.prefix, "bin", "python3")  # under uWSGI, sys.executable is not Python
     program = str(python) if python.exists() else sys.executable
     quiet = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_WRONLY, 0) for number in (1, 2)]
     pid = posix_spawn(
@@ -158,7 +158,7 @@ def _spawn(control: int) -> int:
 
 
 def _end(control: socket, pidfd: int, idle: deque[Child]) -> None:
-    """Kill the host and leave no zombie; gevent's loop may have been faster."""
+    """Kill the host and reap it, unless gevent's loop has reaped it."""
     control.close()
     while idle:
         idle.pop().close()

@@ -1,17 +1,13 @@
-"""A decoded picture, and what decoding may cost: what a worker and its decode host share."""
+"""Limits of decoding, shared by a worker and its decode host."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeLimits:
-    """What the header of a picture may say."""
+    """Limits that are checked before decoding, from the file's header."""
 
     max_picture_bytes: int
     max_picture_pixels: int
@@ -21,11 +17,11 @@ class DecodeLimits:
 
 @dataclass(frozen=True, slots=True)
 class DecodeBudget:
-    """What decoding one picture may cost, whatever its header says.
+    """Limits on the cost of decoding one picture.
 
     cpu_s: seconds of CPU. wall_s: seconds, without the wait for another large picture.
-    memory_mb: megabytes that the worker and the decode host may take together beyond their idle state.
-    large_pixels: of two larger pictures, the second waits until the first is decoded.
+    memory_mb: megabytes of the worker and the decode host together, beyond their idle state.
+    large_pixels: pictures with more pixels are large, and are decoded one at a time.
     """
 
     cpu_s: float

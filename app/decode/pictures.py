@@ -1,4 +1,4 @@
-"""A stranger's bytes -> pixels, guarded. Pure: keeps nothing, logs nothing. Runs in the decode host."""
+"""Decode an untrusted file into pixels. Pure: no state, no log. Runs in the decode host."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from app.decode.webp import WebPPicture
 from app.errors import PictureTooLarge, PictureUnsupported, ServiceError
 from app.model.reading import Picture
 
-# The closed list. `Image.open` would try some forty formats, EPS among them, and has a global pixel limit.
+# All accepted formats. `Image.open` would try some forty, including EPS, and has a global pixel limit.
 _FORMATS: tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...] = (
     (re.compile(rb"\xff\xd8\xff"), JpegImageFile),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), PngImageFile),
@@ -36,22 +36,22 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], type[ImageFile]], ...] = (
     (re.compile(rb"BM"), BmpImageFile),
 )
 
-_WEBP_WEIGHT = 2  # a WebP takes twice the memory of other pictures
+_WEBP_WEIGHT = 2  # decoding a WebP takes twice the memory of other formats
 
 # -9 is IMAGING_CODEC_MEMORY of Pillow's Imaging.h.
 _OUT_OF_MEMORY = re.compile(r"out of memory|decoder error -9\Z")
 
 DECODING = "decode"
-"""The stage of a refusal that no header foretold."""
+"""The stage of an error that only decoding revealed."""
 
-# Pillow warns of what strangers' pictures hold, each text once and remembered for ever. What matters is
-# checked here. Once for the process, because `warnings.catch_warnings` is not safe in threads.
+# Pillow's warnings about untrusted files quote their content, and Python remembers each text forever. The
+# filter holds for the process, because `warnings.catch_warnings` is not thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """strips: the decoded pixels, upright. width, height, format: as in Picture."""
+    """strips: the upright pixels, possibly at a reduced size. width, height, format: as in Picture."""
 
     strips: Strips
     width: int
@@ -60,10 +60,10 @@ class Loaded:
 
 
 def decode(data: bytes, limits: DecodeLimits, *, enough_px: int | None = None) -> Picture:
-    """The first frame, as a person sees it. Raises PictureTooLarge, PictureUnsupported.
+    """Decode the first frame, upright, in this process. The service uses app/decode/host.py instead.
 
-    enough_px: a JPEG may be decoded to a fraction of its size that leaves its longer side this long.
-    It decodes in this process; the service has app/decode/host.py do so in another one.
+    enough_px: a JPEG may be decoded at a reduced size whose longer side is at least this many pixels.
+    Raises PictureTooLarge, PictureUnsupported.
     """
     with refusals():
         loaded = load(open_picture(data, limits), enough_px)
@@ -74,7 +74,7 @@ def decode(data: bytes, limits: DecodeLimits, *, enough_px: int | None = None) -
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Raise whatever Pillow raises inside as PictureTooLarge or PictureUnsupported."""
+    """Convert every exception of Pillow into PictureTooLarge or PictureUnsupported."""
     try:
         yield
     except ServiceError:
@@ -83,7 +83,7 @@ def refusals() -> Iterator[None]:
         raise PictureTooLarge(str(error)) from None
     except MemoryError:
         raise PictureTooLarge("out of memory", stage=DECODING) from None
-    except Exception as error:  # Pillow's plugins raise nearly every kind.
+    except Exception as error:  # Pillow's plugins raise nearly every type of exception
         if _OUT_OF_MEMORY.search(str(error)):
             raise PictureTooLarge(f"{error!r:.300}", stage=DECODING) from None
         raise PictureUnsupported(f"{error!r:.300}") from None
@@ -92,9 +92,9 @@ def refusals() -> Iterator[None]:
 def open_picture(
     data: bytes, limits: DecodeLimits, make_room: Callable[[int], None] = lambda pixels: None
 ) -> ImageFile:
-    """The picture with its header read and checked, nothing decoded.
+    """Check the header and open the picture, without decoding it. Raises PictureTooLarge, PictureUnsupported.
 
-    make_room: called with the number of pixels, those of a WebP doubled, before memory is allocated for them.
+    make_room: called with the number of pixels (doubled for WebP) before memory is allocated for them.
     """
     if len(data) > limits.max_picture_bytes:
         raise PictureTooLarge(f"{len(data)} bytes over {limits.max_picture_bytes}")
@@ -112,7 +112,7 @@ def open_picture(
 
 
 def _check_header(reader: type[ImageFile], data: bytes, limits: DecodeLimits) -> None:
-    """Refuse what would be costly for Pillow to open, or to decode."""
+    """Refuse files that are expensive to open or to decode."""
     if reader is JpegImageFile:
         check_jpeg(data, max_scans=limits.max_jpeg_scans)
     elif reader is PngImageFile:
@@ -146,7 +146,7 @@ def load(picture: ImageFile, enough_px: int | None) -> Loaded:
 
 
 def _decode_no_more_than(enough_px: int, picture: ImageFile) -> None:
-    """libjpeg leaves fine detail out of each block: half of each side is a quarter of the memory."""
+    """Let libjpeg decode at a reduced size: half of each side takes a quarter of the memory."""
     longest = max(picture.size)
     if enough_px < longest:
         width, height = (max(1, side * enough_px // longest) for side in picture.size)

@@ -1,4 +1,4 @@
-"""What the decode host gives up at its start, and what each of its children may use."""
+"""Privileges that the decode host drops at its start, and resource limits of its children."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38  # of Linux's prctl.h
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000  # of sched.h
 _CAPABILITIES_VERSION = 0x20080522  # of capability.h
-_EMPTY_FOLDER = "/proc/self/fdinfo"  # nearly: it lists the host's own descriptors by number
+_EMPTY_FOLDER = "/proc/self/fdinfo"  # contains only the numbers of the host's own descriptors
 _OPEN_FILES = 16
 _BACKSTOP_CPU_S = 2
 
@@ -21,9 +21,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def isolate() -> list[str]:
-    """Leave the network, the file system and every privilege, as far as the system permits; what was left.
+    """Drop access to network and files, and all capabilities, as far as the system permits.
 
-    Whatever will be imported must have been. Containers often permit neither: then limits alone remain.
+    Returns the names of what was dropped. No module can be imported afterwards. Containers often permit none
+    of it; then only the resource limits remain.
     """
     left = []
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -42,7 +43,7 @@ def isolate() -> list[str]:
 
 
 def die_with(parent: int) -> None:
-    """For a child: be killed when the thread that forked it ends, and end now if it already has."""
+    """Make this child end with its parent: be killed when it ends, or exit now if it has ended."""
     _libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:
         os._exit(0)
@@ -51,10 +52,10 @@ def die_with(parent: int) -> None:
 
 
 class Meter:
-    """Limits of this process for one job. The kernel ends it by SIGPROF and SIGALRM, or refuses memory."""
+    """Limits of this process for one job: SIGPROF and SIGALRM end it, and the kernel refuses memory."""
 
     def __init__(self, *, cpu_s: float, memory_bytes: int, idle_bytes: int) -> None:
-        """memory_bytes: beyond idle_bytes, what the process has mapped without any work."""
+        """memory_bytes: in addition to idle_bytes, which the idle process has mapped."""
         self._allowed = idle_bytes + memory_bytes
         spent = resource.getrusage(resource.RUSAGE_SELF)
         backstop = math.ceil(spent.ru_utime + spent.ru_stime + cpu_s) + _BACKSTOP_CPU_S
@@ -62,21 +63,21 @@ class Meter:
         signal.setitimer(signal.ITIMER_PROF, cpu_s)
 
     def leave(self, size: int) -> None:
-        """Leave that many bytes of the memory to the worker."""
+        """Reserve this many bytes of the memory budget for the worker."""
         resource.setrlimit(resource.RLIMIT_AS, (max(0, self._allowed - size), self._allowed))
 
     @staticmethod
     def end_after(seconds: float) -> None:
-        """Of real time; 0 is never."""
+        """End the process after this real time; 0 cancels it."""
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def stop(self) -> None:
-        """Take the limits of time away, and leave nothing: the next job is received before its limits are."""
+        """Remove the time limits and the worker's reserve, because a job is received before it is limited."""
         for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
             signal.setitimer(timer, 0)
         self.leave(0)
 
 
 def mapped_bytes() -> int:
-    """What counts for the limit on memory: all that is mapped, in memory or not."""
+    """Address space of this process in bytes, to which RLIMIT_AS applies."""
     return int(Path("/proc/self/statm").read_bytes().split()[0]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,4 +1,4 @@
-"""An opened picture -> upright BGR pixels, a strip of rows at a time, so that no second copy of it exists."""
+"""Convert an opened picture into upright BGR pixels, in strips of rows, without a second copy of it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Convert = Callable[[Image.Image], Image.Image]
 
 @dataclass(frozen=True, slots=True)
 class Strips:
-    """The pixels of a loaded picture. rows, columns: as upright as they are iterated."""
+    """The pixels of a loaded picture. turn: makes it upright. rows, columns: of the upright picture."""
 
     picture: ImageFile
     turn: Image.Transpose | None
@@ -57,19 +57,19 @@ class Strips:
             yield (strip if self.turn is None else strip.transpose(self.turn)).tobytes("raw", "BGR")
 
     def _source(self, top: int, bottom: int) -> tuple[int, int, int, int]:
-        """The box that these rows have in the picture as it is stored."""
+        """The box of these upright rows in the stored picture."""
         if self.turn in _FROM_THE_END:
             top, bottom = self.rows - bottom, self.rows - top
         return (top, 0, bottom, self.columns) if self.sideways else (0, top, self.columns, bottom)
 
 
 def exif_turn(picture: ImageFile) -> Image.Transpose | None:
-    """What EXIF asks for. TIFF was turned by Pillow while loading, and then says 1."""
+    """The transposition that EXIF asks for. Pillow has already applied it to a TIFF, which then says 1."""
     try:
         return _TURNS.get(picture.getexif().get(_ORIENTATION, 1))
     except MemoryError:
         raise
-    except Exception:  # Broken EXIF, which says nothing about the pixels.
+    except Exception:  # broken EXIF; the pixels may be valid
         return None
 
 
@@ -91,13 +91,13 @@ def _conversion(picture: ImageFile) -> Convert:
     if picture.has_transparency_data:
         return _lay_on_contrast(picture)
     if picture.mode == "CMYK" and picture.format == "JPEG" and "adobe" not in picture.info:
-        # Pillow takes every CMYK JPEG for Adobe's, which are stored inverted; only the marker makes it so.
+        # Pillow inverts every CMYK JPEG, but only those with Adobe's marker are stored inverted.
         return lambda strip: ImageChops.invert(strip).convert("RGB")
     return _to_rgb
 
 
 def _to_rgb(strip: Image.Image) -> Image.Image:
-    """`convert` copies even where there is nothing to do."""
+    """`convert` would copy a strip that is RGB already."""
     return strip if strip.mode == "RGB" else strip.convert("RGB")
 
 
@@ -106,7 +106,7 @@ def _to_rgba(strip: Image.Image) -> Image.Image:
 
 
 def _scale_deep_grey(picture: ImageFile) -> Convert:
-    """Grey of more than 8 bits, scaled: `convert` would clip, which turns all but black into white."""
+    """Scale grey of more than 8 bits. `convert` would clip it, which turns all but black into white."""
     bits = picture.tag_v2.get(_BITS_PER_SAMPLE, (16,))[0] if isinstance(picture, TiffImageFile) else 16
 
     def scale(strip: Image.Image) -> Image.Image:
@@ -117,7 +117,7 @@ def _scale_deep_grey(picture: ImageFile) -> Convert:
 
 
 def _stretch(picture: ImageFile) -> Convert:
-    """Grey of 32 bits names no range: the range found is stretched over 0-255."""
+    """Stretch 32-bit grey, which has no nominal range, from its actual range to 0-255."""
 
     def values(strip: Image.Image) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         return np.nan_to_num(np.asarray(strip, np.float32))
@@ -133,10 +133,10 @@ def _stretch(picture: ImageFile) -> Convert:
 
 
 def _lay_on_contrast(picture: ImageFile) -> Convert:
-    """Lay RGBA on white if what is opaque in it is dark, else on black: one of the two hides the text.
+    """Put RGBA on white if its opaque part is dark, else on black, because one of the two hides the text.
 
-    The opaque part is what is drawn, mostly text. A picture with nothing opaque at all was written by a
-    program that leaves the fourth channel at zero: its colours are used without it.
+    A picture without any opaque pixel comes from a program that leaves the fourth channel at zero: its alpha
+    is ignored.
     """
     total = brightness = 0
     for strip in _stored_strips(picture):

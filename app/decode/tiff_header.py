@@ -1,7 +1,7 @@
-"""What the first directory of a TIFF says before anything is decoded. Pure.
+"""Checks of a TIFF's first directory before decoding. Pure.
 
-Pillow and libtiff read strips and tiles as often as the directory names them, so a file of a megabyte can ask
-for gigabytes.
+Pillow and libtiff read a strip or tile as often as the directory lists it, so a file of a megabyte can expand
+to gigabytes.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 from app.errors import PictureUnsupported
 
-# Cameras write some sixty tags.
+# Cameras write about sixty tags.
 MAX_TIFF_TAGS = 1_000
-# Strips of one row of the longest side, in four planes, are 80,000; tiles of 64 x 64 in 40 megapixels 10,000.
+# One-row strips of the longest side in four planes are 80,000; 64 x 64 tiles of 40 megapixels are 10,000.
 MAX_TIFF_PIECES = 80_000
-# Tiles at the edges reach beyond the picture: a small one may have a single tile of 2,048 x 2,048.
+# Tiles at the edges extend beyond the picture: a small picture may have a single tile of 2,048 x 2,048.
 MAX_TIFF_OVERHANG_PIXELS = 2_048 * 2_048
-# How often the bytes of the file may be named, in all: a few writers name equal tiles twice.
+# Sum of all referenced bytes, as a multiple of the file's size: a few writers list equal tiles twice.
 MAX_TIFF_READ_TWICE = 2
 
 _HEADER_BYTES, _ENTRY_BYTES = 8, 12
@@ -34,7 +34,7 @@ _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 
 
 def check_tiff(data: bytes) -> tuple[int, int]:
-    """Width and height as stored. Raises PictureUnsupported."""
+    """Width and height as stored, in pixels. Raises PictureUnsupported."""
     try:
         directory = _Directory.read(data)
         size = directory.one(_WIDTH), directory.one(_HEIGHT)
@@ -45,9 +45,9 @@ def check_tiff(data: bytes) -> tuple[int, int]:
 
 
 def _check_pieces(directory: _Directory, width: int, height: int) -> None:
-    """Strips and tiles: as many as the size needs, and no more pixels and bytes than twice what is there."""
+    """Limit the number of strips or tiles, their pixels, and the bytes that they reference."""
     if _STRIP_OFFSETS in directory.entries:
-        if directory.entries.keys() & _TILES:  # Pillow would read the strips, libtiff the tiles
+        if directory.entries.keys() & _TILES:  # ambiguous: Pillow reads the strips, libtiff the tiles
             raise PictureUnsupported("TIFF of strips and tiles")
         offsets, sizes = _STRIP_OFFSETS, _STRIP_BYTES
         across, down = width, min(directory.one(_ROWS_PER_STRIP, height), height)
@@ -66,14 +66,12 @@ def _check_pieces(directory: _Directory, width: int, height: int) -> None:
     if max(directory.many(offsets)) >= len(directory.data) or named > MAX_TIFF_READ_TWICE * len(
         directory.data
     ):
-        raise PictureUnsupported(
-            "TIFF whose strips or tiles are not all in the file, or the same again and again"
-        )
+        raise PictureUnsupported("TIFF with strips or tiles that are outside of the file or listed too often")
 
 
 @dataclass(frozen=True, slots=True)
 class _Directory:
-    """entries: by tag, the type, the count and the position of the values."""
+    """entries: {tag: (type, count, position of the values)}."""
 
     data: bytes
     order: str
@@ -81,7 +79,7 @@ class _Directory:
 
     @classmethod
     def read(cls, data: bytes) -> _Directory:
-        """The first one of the file. Raises struct.error where it is cut off, PictureUnsupported."""
+        """The first directory of the file. Raises struct.error if it is truncated, PictureUnsupported."""
         order = "<" if data.startswith(b"II") else ">"
         (start,) = struct.unpack_from(order + "I", data, 4)
         (count,) = struct.unpack_from(order + "H", data, start)
@@ -97,21 +95,21 @@ class _Directory:
             entries[tag] = kind, values, at + _HEADER_BYTES if size <= 4 else position
             total += min(size, len(data))
         if total > MAX_TIFF_READ_TWICE * len(data):
-            raise PictureUnsupported("TIFF whose tags hold the same bytes again and again")
+            raise PictureUnsupported("TIFF whose tags reference the same bytes too often")
         return cls(data, order, entries)
 
     def count(self, tag: int) -> int:
         return self.entries[tag][1]
 
     def many(self, tag: int) -> tuple[int, ...]:
-        """Raises KeyError, also for a type that holds no integers; struct.error."""
+        """Raises KeyError if the tag is missing or not of an integer type, struct.error."""
         kind, count, position = self.entries[tag]
         return struct.unpack_from(
             f"{self.order}{min(count, MAX_TIFF_PIECES)}{_INTEGERS[kind]}", self.data, position
         )
 
     def one(self, tag: int, default: int | None = None) -> int:
-        """Raises KeyError where it is missing and has no default; struct.error."""
+        """Raises KeyError if the tag is missing without a default, struct.error."""
         if default is not None and tag not in self.entries:
             return default
         kind, _, position = self.entries[tag]

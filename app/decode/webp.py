@@ -1,4 +1,4 @@
-"""The first frame of a WebP in 12 bytes a pixel, of which 4 are left once it is decoded."""
+"""Decode the first frame of a WebP in 12 bytes per pixel, of which 8 are freed after decoding."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 
 class WebPPicture(WebPImageFile):
-    """Pillow copies the frame, 4 bytes a pixel, and keeps libwebp's two canvases, which take 8."""
+    """Shares the frame's memory and frees libwebp's two canvases (8 bytes per pixel). Pillow copies the frame
+    and keeps the canvases.
+    """
 
     def load(self) -> Any:
         if self._decoder is not None:
             frame, _, _ = self._get_next()
             self._decoder = None
-            # "RGBX" where the file has no alpha. Shares the memory of the frame.
+            # rawmode is "RGBX" if the file has no alpha. frombuffer shares the frame's memory.
             self.im = Image.frombuffer(self.rawmode, self.size, frame, "raw", self.rawmode, 0, 1).im
             self._mode = self.rawmode
             self.tile = []
