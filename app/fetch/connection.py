@@ -1,4 +1,4 @@
-"""One connection to a picture host: how long and how much may still be read from it, whoever reads."""
+"""One connection to a picture host, with limits on time and bytes that hold for every reader."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from app.fetch.framing import Chunks, HeadLines, is_chunked
 from app.fetch.url import Target
 
 MAX_HEAD_BYTES = 64 * 1024
-# gevent switches only where a read waits. A host whose bytes are always there would stop the loop while
-# its chunks of one byte, or its empty gzip members, are parsed.
+# gevent switches only when a read waits. A host that always has bytes ready would block the loop while its
+# one-byte chunks or empty gzip members are parsed.
 MAX_STRETCH_S = 0.01
-PAUSE_S = 0.001  # gevent's sleep(0) looks at no socket
+PAUSE_S = 0.001  # gevent's sleep(0) does not poll sockets
 
 
 class Closeable(Protocol):
@@ -25,7 +25,10 @@ class Closeable(Protocol):
 
 
 class FetchConnection:
-    """One connection: where it may go, how long it and how many bytes it may still take, how far it came."""
+    """One connection: its permitted target, its remaining time and bytes, and the stage it has reached.
+
+    deadline: on the monotonic clock, in seconds. stage: connect, tls, http or body.
+    """
 
     def __init__(
         self, dialler: Dialler, target: Target, deadline: float, read_timeout_s: float, max_picture_bytes: int
@@ -37,19 +40,19 @@ class FetchConnection:
         self._deadline = deadline
         self._read_timeout_s = read_timeout_s
         self._bytes_left = MAX_HEAD_BYTES
-        # Room for chunk sizes and gzip's own bytes; `_body` counts the picture itself.
+        # Twice the limit leaves room for chunk sizes and gzip headers; the fetcher counts the picture itself.
         self._body_bytes = 2 * max_picture_bytes
 
     def dial(self, host: str, port: int) -> socket.socket:
         if (host, port) != (self._target.host, self._target.port):
-            raise PictureUrlNotAllowed(f"judged {self._target.host}, but asked to dial {host!r:.100}")
+            raise PictureUrlNotAllowed(f"permitted {self._target.host}, but asked to dial {host!r:.100}")
         sock = self._dialler.dial(host, port, self._deadline)
         sock.settimeout(self.read_timeout())
         self.stage = "tls"
         return sock
 
     def read_timeout(self) -> float:
-        """Seconds that the next read may take."""
+        """Maximum seconds for the next read. Raises PictureUnreachable after the deadline."""
         return min(self._read_timeout_s, seconds_left(self._dialler.clock, self._deadline))
 
     def head_read(self) -> None:
@@ -57,7 +60,10 @@ class FetchConnection:
         self._bytes_left = self._body_bytes
 
     def consume(self, count: int) -> None:
-        """Bounds what is read but is no picture: endless headers, interim answers, empty gzip members."""
+        """Limit received bytes, including endless headers, interim responses and empty gzip members.
+
+        Raises PictureTooLarge, PictureUnreachable.
+        """
         self._bytes_left -= count
         if self._bytes_left < 0 and self.stage == "body":
             raise PictureTooLarge("over twice the limit on the wire")
@@ -66,8 +72,10 @@ class FetchConnection:
 
 
 class _BoundedReads(io.RawIOBase):
-    """The receiving end of a connection. Every byte of an answer passes here, whoever asks for it, so a host
-    that sends one byte a second is cut off in the middle of a header or a chunk as well."""
+    """The receiving end of a connection, through which every byte of a response passes.
+
+    So a host that sends one byte per second is also cut off within a header or a chunk.
+    """
 
     def __init__(self, connection: FetchConnection, sock: socket.socket, raw: io.RawIOBase) -> None:
         self._connection = connection
@@ -88,7 +96,7 @@ class _BoundedReads(io.RawIOBase):
         return count
 
     def _give_way(self) -> None:
-        """Let the loop run once the bytes read since it last ran have taken long to parse."""
+        """Let the loop run if parsing has taken MAX_STRETCH_S since it last ran."""
         self._parsing_s += time.monotonic() - self._returned
         if self._parsing_s > MAX_STRETCH_S:
             time.sleep(PAUSE_S)
@@ -109,11 +117,11 @@ class BoundedResponse(HTTPResponse):
     def begin(self) -> None:
         super().begin()
         if self.headers.defects:
-            # urllib3 would log a warning with the whole URL, and a query string can be a secret.
+            # urllib3 would log a warning with the whole URL, whose query may contain a secret.
             raise HTTPException("malformed header")
         self._connection.head_read()
         if is_chunked(self.headers, self.version):
-            # From here on, http.client and urllib3 see a body without chunks that ends with the connection.
+            # http.client and urllib3 then see a body without chunks that ends with the connection.
             self.fp = io.BufferedReader(Chunks(self.fp))
             self.chunked, self.will_close = False, True
             del self.headers["Transfer-Encoding"]

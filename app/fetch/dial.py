@@ -1,4 +1,4 @@
-"""The only place that opens connections to strangers, and the guard that judges each address first."""
+"""The only place that connects to picture hosts, after checking every address."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from app.ports import Clock
 
 Resolver = Callable[..., Sequence[tuple[Any, ...]]]
 
-# A stranger's name may carry hundreds of addresses, and each would get a packet from us.
+# A host name may resolve to hundreds of addresses, and each would get a packet from this service.
 MAX_ADDRESSES_TRIED = 8
 
 
 def seconds_left(clock: Clock, deadline: float) -> float:
-    """Raises PictureUnreachable(stage="timeout") when nothing is left."""
+    """Seconds until the deadline (monotonic clock). Raises PictureUnreachable(stage="timeout") if none."""
     left = deadline - clock.monotonic()
     if left <= 0:
-        raise PictureUnreachable("the time is over", stage="timeout")
+        raise PictureUnreachable("the deadline has passed", stage="timeout")
     return left
 
 
 @dataclass(frozen=True, slots=True)
 class Dialler:
-    """resolver: answers like socket.getaddrinfo. allow_networks: opened although they are not public."""
+    """allow_networks: permitted although they are not public. resolver: like socket.getaddrinfo."""
 
     allow_networks: frozenset[Network]
     connect_timeout_s: float
@@ -35,7 +35,7 @@ class Dialler:
     resolver: Resolver
 
     def dial(self, host: str, port: int, deadline: float) -> socket.socket:
-        """Connect to the first of the host's addresses that answers, once all of them were judged.
+        """Check all of the host's addresses, then connect to the first one that answers.
 
         Raises what `resolve_permitted` raises, and PictureUnreachable(stage="connect" or "timeout").
         """
@@ -48,11 +48,11 @@ class Dialler:
         raise PictureUnreachable(f"{host} port {port}: {failure}", stage="connect")
 
     def resolve_permitted(self, host: str, port: int) -> list[Address]:
-        """The host's addresses, every one of them permitted: one bad answer spoils the name.
+        """The host's addresses, all of which are permitted; one that is not excludes the host.
 
-        An address in the URL that is not permitted raises PictureUrlNotAllowed. A name raises
-        PictureUnreachable(stage="dns") both where it does not resolve and where it resolves to what is
-        not permitted: the answer must not tell a stranger which names exist on the inner network.
+        An IP address that is not permitted raises PictureUrlNotAllowed. A name raises
+        PictureUnreachable(stage="dns") both if it does not resolve and if an address is not permitted: the
+        response must not reveal which names exist in the internal network.
         """
         literal = parse_address(host)
         if literal is not None:

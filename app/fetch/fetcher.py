@@ -1,7 +1,7 @@
-"""A stranger's URL -> bytes: guarded at the dial, bounded in time and size, one hop at a time.
+"""Download a picture from an untrusted URL, with limits on addresses, time and size, one redirect at a time.
 
-requests' adapter is used without a Session, which would follow redirects and read their bodies, keep
-cookies, and believe netrc and the proxies of the environment.
+It uses requests' adapter without a Session, which would follow redirects, read their bodies, keep cookies,
+and use netrc and the environment's proxies.
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ HEADERS = {
 READ_BYTES = 64 * 1024
 
 _TIMEOUTS = (requests.Timeout, ReadTimeoutError, TimeoutError)
-# ValueError: http.client and urllib3 let some of those of a hostile answer out (a chunk of -5 bytes).
+# ValueError: http.client and urllib3 raise it for some hostile responses, such as a chunk of -5 bytes.
 _FAILURES = (requests.RequestException, HTTPError, HTTPException, OSError, ValueError)
 
 
 class GuardedFetcher:
-    """Implements `app.ports.Fetcher`. Safe for greenlets and threads; keeps nothing between two calls.
+    """Implements `app.ports.Fetcher`. Safe for greenlets and threads; keeps no state between calls.
 
-    Total time holds in each read of the socket; under gevent a timer also covers look-ups, which plain
+    Every read of the socket respects the deadline. Under gevent, a timer also limits DNS look-ups, which
     threads cannot interrupt. ca_bundle: trusted instead of certifi's. resolver: like socket.getaddrinfo.
     """
 
@@ -76,7 +76,7 @@ class GuardedFetcher:
         deadline = min(deadline, self._clock.monotonic() + self._limits.timeout_s)
         with self._slots.hold(username, deadline):
             left = seconds_left(self._clock, deadline)
-            # A BaseException, so that no handler in urllib3 takes it for one of its own time-outs.
+            # gevent's Timeout is a BaseException, so urllib3 does not handle it as one of its own time-outs.
             timer = Timeout(left if is_module_patched("socket") else None)
             try:
                 with timer:
@@ -89,9 +89,8 @@ class GuardedFetcher:
     def check_refuses(self, bind: str) -> None:
         """Raise RuntimeError if a picture URL could reach the service's own listener.
 
-        bind: the listener, as gunicorn takes it. The dial guard is asked apart from the port policy: a
-        listener that only its port hides is one setting away from being reached. Where the operator has
-        opened its network by name, the port is what must keep it out.
+        bind: in gunicorn's form. The address must be refused whatever its port, because the permitted ports
+        may change. Only in a network that the operator has opened is the port enough to refuse it.
         """
         host, _, port_text = bind.rpartition(":")
         if bind.startswith("unix:") or not port_text.isdigit():
@@ -124,7 +123,7 @@ class GuardedFetcher:
         raise PictureUnreachable(f"more than {self._limits.max_redirects} redirects", stage="redirect")
 
     def _next(self, target: Target, location: str) -> Target:
-        """Where a redirect leads, judged like a URL of a request. Raises PictureUrlNotAllowed."""
+        """The target of a redirect, checked like a request's URL. Raises as UrlPolicy, PictureUnreachable."""
         try:
             url = urljoin(target.url, location.encode("latin-1").decode("utf-8")) if location else ""
         except ValueError:
@@ -138,7 +137,7 @@ class GuardedFetcher:
 
     @contextmanager
     def _answer(self, target: Target, deadline: float) -> Iterator[requests.Response]:
-        """The head of an answer, its body not yet read. Whatever goes wrong inside is told by its stage."""
+        """The response's head, with its body unread. Errors inside are raised with the connection's stage."""
         connection = FetchConnection(
             self._dialler, target, deadline, self._limits.read_timeout_s, self._limits.max_picture_bytes
         )
@@ -156,7 +155,7 @@ class GuardedFetcher:
             adapter.close()
 
     def _body(self, response: requests.Response) -> bytes:
-        """The body of a 200, decoded. Counted after decoding: a gzip of 10 kB can hold 10 MB."""
+        """The body of a 200 response, decoded before its size is limited: 10 kB of gzip can hold 10 MB."""
         if response.status_code != 200:
             raise PictureUnreachable(f"status {response.status_code}", stage="http")
         encoding = response.headers.get("content-encoding", "").lower()
@@ -164,7 +163,7 @@ class GuardedFetcher:
             raise PictureUnreachable(f"content encoding {encoding!r:.60}", stage="body")
         if (response.raw.length_remaining or 0) > self._limits.max_picture_bytes:
             raise PictureTooLarge(f"{response.raw.length_remaining} bytes announced")
-        body = bytearray()  # no list of parts: a host may send millions of one byte
+        body = bytearray()  # not a list of parts: a host may send millions of one-byte parts
         for part in response.raw.stream(READ_BYTES, decode_content=True):
             body += part
             if len(body) > self._limits.max_picture_bytes:
@@ -181,7 +180,7 @@ class _GuardedHttp(HTTPConnection):
         connection.opened.append(self)
 
     def _new_conn(self) -> socket.socket:
-        # urllib3 takes host and port for SNI, certificate and Host header, untouched by what is dialled.
+        # urllib3 uses host and port, not the dialled address, for SNI, certificate and Host header.
         return self._connection.dial(self._dns_host, self.port)
 
     def connect(self) -> None:
@@ -205,7 +204,7 @@ class _HttpsPool(HTTPSConnectionPool):
 
 
 class _OneHop(HTTPAdapter):
-    """An adapter for one hop: its connection goes through the hop's guard and is closed with it."""
+    """An adapter for one request: opens its connection through the guard, and closes it with itself."""
 
     def __init__(self, connection: FetchConnection, tls: ssl.SSLContext) -> None:
         self._connection = connection
@@ -222,7 +221,7 @@ class _OneHop(HTTPAdapter):
         return pool
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        """Nothing: the shared context verifies. requests would load a bundle into it for each hop."""
+        """Nothing to do: the shared context verifies. requests would load a CA bundle for each redirect."""
 
     def close(self) -> None:
         for opened in reversed(self._connection.opened):
@@ -231,6 +230,6 @@ class _OneHop(HTTPAdapter):
 
 
 def _reason(error: BaseException) -> str:
-    """For the log. urllib3's MaxRetryError tells the whole URL, whose query string may be a secret."""
+    """The cause, for the log. urllib3's MaxRetryError contains the whole URL, whose query may be secret."""
     inner = getattr(error.args[0] if error.args else None, "reason", None)
     return f"{inner if isinstance(inner, BaseException) else error!r:.300}"

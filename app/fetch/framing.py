@@ -1,7 +1,7 @@
-"""Where the body of an answer ends, by RFC 9112, section 6.
+"""Strict message framing of RFC 9112, section 6: where the body of a response ends.
 
-An answer that two readers could end at different places is refused: http.client, urllib3 and int() each
-accept more than the grammar does ("5_0", "+5", "5, 5").
+A response whose end is ambiguous is refused: http.client, urllib3 and int() each accept more than the grammar
+allows ("5_0", "+5", "5, 5").
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 MAX_CHUNK_LINE_BYTES = 4096
 MAX_TRAILER_LINES = 100
 MAX_CHUNKS = 100_000
-"""Each costs some microseconds of the loop, whatever it holds; servers send 4 KB and more in one."""
+"""A chunk of any size blocks the loop for some microseconds. Servers send chunks of 4 KB and more."""
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(;[^\r\n]*)?\r\n")
@@ -22,14 +22,14 @@ _STATUS = re.compile(rb"HTTP/1\.[0-9] [0-9]{3}( [^\r\n]*)?\r?\n")
 
 
 class AmbiguousFraming(HTTPException):
-    """Where the answer, or one of its lines, ends depends on who reads it."""
+    """Different HTTP readers would end the response, or one of its lines, at different places."""
 
 
 class HeadLines(io.BufferedReader):
-    """The receiving end of a connection, whose lines hold neither a bare CR nor a NUL.
+    """Refuses header lines with a bare CR or NUL. Raises AmbiguousFraming.
 
-    Python's header parser ends a line at a bare CR, other readers do not: what follows is a header for one
-    reader and part of a value for another.
+    Python's header parser ends a line at a bare CR, other readers do not: the rest is a header for one reader
+    and part of a value for another.
     """
 
     def readline(self, size: int | None = -1, /) -> bytes:
@@ -42,10 +42,10 @@ class HeadLines(io.BufferedReader):
 
 
 def is_chunked(headers: HTTPMessage, version: int) -> bool:
-    """Whether the body comes in chunks; else its length or the end of the connection frames it.
+    """Whether the body is chunked. Otherwise Content-Length or the end of the connection ends it.
 
-    version: 10 or 11. Raises AmbiguousFraming unless there is at most one of Content-Length, of digits alone,
-    and Transfer-Encoding, "chunked" alone.
+    version: 10 or 11. Raises AmbiguousFraming unless the headers have at most one Content-Length (digits
+    only) or one Transfer-Encoding (exactly "chunked").
     """
     lengths = headers.get_all("Content-Length", [])
     codings = headers.get_all("Transfer-Encoding", [])
@@ -61,12 +61,12 @@ def is_chunked(headers: HTTPMessage, version: int) -> bool:
 
 
 class Chunks(io.RawIOBase):
-    """The data of a chunked body. Raises AmbiguousFraming where a size or an end is missing or malformed."""
+    """The data of a chunked body. Raises AmbiguousFraming if a size or an end is missing or malformed."""
 
     def __init__(self, source: io.BufferedReader) -> None:
         self._source = source
         self._left = 0
-        self._begun = 0
+        self._chunks = 0
         self._over = False
 
     def readable(self) -> bool:
@@ -89,8 +89,8 @@ class Chunks(io.RawIOBase):
         size = _CHUNK.fullmatch(self._source.readline(MAX_CHUNK_LINE_BYTES))
         if size is None:
             raise AmbiguousFraming("malformed chunk size")
-        self._begun += 1
-        if self._begun > MAX_CHUNKS:
+        self._chunks += 1
+        if self._chunks > MAX_CHUNKS:
             raise HTTPException(f"over {MAX_CHUNKS} chunks")
         self._left = int(size[1], 16)
         self._over = not self._left

@@ -1,4 +1,4 @@
-"""How many wrong signatures are examined: a table of fixed size that a machine's workers share."""
+"""Rate limit of wrong signatures: a table of fixed size, shared by all workers of a machine."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ _BYTES = _SALT_BYTES + SLOTS * _SLOT.size
 
 
 class FailureLimit:
-    """Implements Failures, in a file mapped into memory that no number of addresses and names makes grow.
+    """Implements Failures in a memory-mapped file of fixed size, which unauthenticated callers cannot grow.
 
-    per_minute: wrong signatures for one user name from one address. address_per_minute: for all names from
-    one address, so that nobody tries a password with one name after the other.
+    per_minute: wrong signatures per user name and address. address_per_minute: wrong signatures per address
+    over all names, so that nobody can try a password with many names.
 
-    A key, which is an address or an address with a name, has two slots, each with the arrival time of
-    app/limits/rate.py; it is over its limit while both say so. Keys that share one of the slots make no
-    difference, and nobody outside can tell which these are. Workers write without a lock: of two failures at
-    the same moment one may go uncounted.
+    A key is an address, or an address with a name. A salted hash maps it to two slots, each with an arrival
+    time of app/limits/rate.py. A key is over its limit if both slots are, so sharing one slot with another
+    key is harmless. Workers write without a lock: one of two simultaneous failures may not be counted.
     """
 
     def __init__(self, file: Path, *, per_minute: int, address_per_minute: int, clock: Clock) -> None:
@@ -44,17 +43,17 @@ class FailureLimit:
         self._clock = clock
 
     def start(self) -> None:
-        """Open the table, and make it where it is missing or broken. Raises OSError."""
+        """Open the table; create it if it is missing or damaged. Raises OSError."""
         _ = self._table
 
     def check(self, address: str, username: str) -> None:
-        """Raises RateLimited while too many came from this address, for this name or for all of them."""
+        """Raises RateLimited while this address is over a limit, for this name or over all names."""
         now = self._now_us()
         for key, rate in self._limits(address, username):
             rate.next_arrival(min(self._stored(place) for place in self._places(key)), now)
 
     def count(self, address: str, username: str) -> None:
-        """One more."""
+        """Count a wrong signature."""
         now = self._now_us()
         for key, rate in self._limits(address, username):
             for place in self._places(key):
@@ -62,8 +61,9 @@ class FailureLimit:
                     _SLOT.pack_into(self._table, place, rate.next_arrival(self._stored(place), now))
 
     def _limits(self, address: str, username: str) -> tuple[tuple[bytes, Rate], ...]:
-        """None for no address and for a proxy on this machine that is not believed: one of its callers could
-        have a user locked out from everywhere.
+        """The keys to count, with their limits; empty without an address and for a loopback address.
+
+        A loopback address means a proxy that is not trusted: any of its callers could lock a user out.
         """
         found = parsed(address)
         if not address or (found is not None and found.is_loopback):
@@ -78,7 +78,7 @@ class FailureLimit:
         except OSError as error:
             if not lacks_room(error):
                 raise
-        table = mmap.mmap(-1, _BYTES)  # this worker's own, until it is replaced
+        table = mmap.mmap(-1, _BYTES)  # full disk: a table of this worker only
         table[:_SALT_BYTES] = secrets.token_bytes(_SALT_BYTES)
         return table
 
@@ -88,7 +88,7 @@ class FailureLimit:
             if not _is_whole(self._file):
                 _create(self._file)
             with self._file.open("r+b") as file:
-                os.posix_fallocate(file.fileno(), 0, _BYTES)  # no hole that a full disk turns into a SIGBUS
+                os.posix_fallocate(file.fileno(), 0, _BYTES)  # a hole would cause SIGBUS on a full disk
                 return mmap.mmap(file.fileno(), _BYTES)
 
     def _stored(self, place: int) -> int:
@@ -106,7 +106,7 @@ class FailureLimit:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Processes that start at once share one table."""
+    """Hold a lock, so that processes that start at the same time create only one table."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -116,7 +116,7 @@ def _alone(folder: Path) -> Iterator[None]:
 
 
 def _is_whole(file: Path) -> bool:
-    """Not after a power cut that left it short or without its salt."""
+    """False if a power failure left the file short or without its salt."""
     try:
         with file.open("rb") as table:
             return any(table.read(_SALT_BYTES)) and os.fstat(table.fileno()).st_size == _BYTES
@@ -125,7 +125,7 @@ def _is_whole(file: Path) -> bool:
 
 
 def _create(file: Path) -> None:
-    """Written aside and put into place: whoever has another mapped keeps that."""
+    """Write a new file and rename it over the old one. Processes that have mapped the old file keep it."""
     new = file.with_name(f".{file.name}-new")
     with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as table:
         table.write(secrets.token_bytes(_SALT_BYTES))

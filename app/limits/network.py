@@ -1,18 +1,15 @@
-"""What counts as one caller where user names prove nothing: an IPv4 address, or a /64 network of IPv6."""
+"""The unit of limits for unauthenticated callers: an IPv4 address, or a /64 network of IPv6."""
 
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 IPV6_PREFIX = 64
-"""What one subscriber has; every address of it is as good as another."""
+"""A subscriber usually has a /64 network, and can use all of its addresses."""
 
 
 def parsed(address: str) -> IPv4Address | IPv6Address | None:
-    """None for what is no address, as a Unix socket has none.
-
-    An IPv4 caller of a socket for both versions has an IPv4 address.
-    """
+    """None if the text is not an IP address, as for a Unix socket. ::ffff:a.b.c.d becomes IPv4."""
     try:
         found = ip_address(address)
     except ValueError:
@@ -21,7 +18,7 @@ def parsed(address: str) -> IPv4Address | IPv6Address | None:
 
 
 def network_of(address: str) -> bytes:
-    """Empty for what is no address."""
+    """The packed IPv4 address or IPv6 /64 prefix; empty if the text is not an IP address."""
     found = parsed(address)
     if found is None:
         return b""

@@ -1,4 +1,4 @@
-"""How many refusals a signed user gets in full: as many as it may send requests, and then cheaper ones."""
+"""Rate limit of an authenticated user's refused requests: above it, refusals become slow and cheap."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from app.limits.shares import share_of
 from app.ports import Clock
 
 BLOCKED_S = 10
-"""How long a caller over its rate is answered without a look at its signature."""
+"""Seconds for which a caller over its limit is refused without verifying its signature."""
 
 HELD_S = 1
-"""How long an answer is kept back, on average, so that callers who wait for it ask no more often."""
+"""Average delay of a response in seconds, which slows down callers that wait for it."""
 
 BUSY_IN_ONE = 8
-"""Refusals for want of room that count as one towards a block: a client with many threads gets many of them.
-Their answers are kept back as soon as those of others."""
+"""Busy refusals (code 17) that count as one towards a block, because a client with many threads gets many.
+Their responses are delayed like those of other refusals."""
 
 CALLERS = 10_000
-"""Callers that are remembered at most."""
+"""Maximum number of callers in memory."""
 
 Caller = tuple[str, bytes]
 
@@ -36,8 +36,8 @@ _RANDOM = SystemRandom()
 
 @dataclass(slots=True)
 class _Refused:
-    """Both arrivals as Rate has them: of all refusals, after which answers are kept back, and of those that
-    count towards a block. blocked_until: on the monotonic clock.
+    """arrival_us: Rate's arrival time over all refusals, for delays. counted_us: the same with fewer busy
+    refusals, for blocks. blocked_until: on the monotonic clock, in seconds.
     """
 
     arrival_us: int = 0
@@ -46,13 +46,13 @@ class _Refused:
 
 
 class RefusalLimit:
-    """Counts by user and by the network that a request came from, in this worker's memory.
+    """Counts refusals per user and network, in this worker's memory.
 
-    Only refusals of requests whose signature was right are counted, so that strangers cannot have a user
-    blocked; and by network too, since somebody who has overheard a request can send it again and again.
+    It counts only requests with a correct signature, so that strangers cannot block a user, and it counts per
+    network, because an eavesdropper can replay a signed request from another one.
 
-    per_minute, burst: refusals that a user may have, on average and at once. share (0-1): of the burst, after
-    which further answers are kept back, and of the worker's connections, which these take meanwhile.
+    per_minute, burst: refusals on average and at once. share (0-1): part of the burst after which responses
+    are delayed, and part of the worker's connections that delayed responses of one user may occupy.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class RefusalLimit:
         self._held: Counter[str] = Counter()
 
     def check(self, username: str, address: str) -> None:
-        """Raises RateLimited, after a while, where this caller is over its rate."""
+        """Raises RateLimited, after a delay, if this caller is blocked."""
         if not self._refused:
             return
         refused = self._refused.get((username, network_of(address)))
@@ -85,7 +85,7 @@ class RefusalLimit:
             raise RateLimited("too many refused requests", retry_after=math.ceil(left_s))
 
     def count(self, username: str, address: str, *, busy: bool = False) -> None:
-        """One more; returns after a while where there were many of late. busy: for want of room."""
+        """Count a refusal; returns after a delay if the caller had many recently. busy: of code 17."""
         caller, now = (username, network_of(address)), self._clock.monotonic()
         now_us = int(now * 1_000_000)
         refused = self._refused.setdefault(caller, _Refused())
@@ -99,7 +99,7 @@ class RefusalLimit:
             refused.counted_us = rate.next_arrival(refused.counted_us, now_us)
         except RateLimited:
             refused.blocked_until = now + BLOCKED_S
-            # As if it had been refused at its rate meanwhile: a flood that goes on is blocked again at once.
+            # Counts refusals at the full rate during the block, so that a continuing flood is blocked again.
             refused.counted_us = int((now + BLOCKED_S) * 1_000_000) + self._rate.tolerance_us
         if max(refused.arrival_us, refused.counted_us) - now_us > self._free_us:
             self._hold_back(username)
@@ -109,7 +109,7 @@ class RefusalLimit:
             return
         self._held[username] += 1
         try:
-            self._sleep(HELD_S * (0.5 + _RANDOM.random()))  # not all of them at once
+            self._sleep(HELD_S * (0.5 + _RANDOM.random()))  # random, so that responses do not end together
         finally:
             self._held[username] -= 1
-            self._held += Counter()  # drops who holds none
+            self._held += Counter()  # drops zero counts

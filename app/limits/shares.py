@@ -1,4 +1,4 @@
-"""How many places of one kind a worker has, and how many of them one user may hold at once."""
+"""A worker's places of one kind, such as download slots, and the share that one user may hold."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from app.ports import Clock
 
 
 def share_of(capacity: float, share: float) -> int:
-    """At least one place, however small the share."""
+    """The share (0-1) of a capacity, at least 1."""
     return max(1, math.ceil(capacity * share))
 
 
 class Signal(Protocol):
-    """What a waiting caller is woken by, as threading.Event."""
+    """Wakes a waiting caller, like threading.Event."""
 
     def set(self) -> None: ...
 
@@ -30,13 +30,13 @@ class Signal(Protocol):
 
 
 class UserShares:
-    """Places such as download slots or database connections; share (0-1) of them is the most for one user.
+    """Places such as download slots or database connections. share (0-1): the most that one user may hold.
 
-    A caller who finds none waits: most places are held for milliseconds, and a refusal would spend the nonce.
-    Users take turns, however many callers each has waiting; the callers of one user are served in the order
-    in which they came. A place is handed over, and nobody else is woken: hundreds may be waiting.
+    A caller waits for a free place: most places are held for milliseconds, and a refusal would use up the
+    nonce. Users take turns, however many callers each has; the callers of one user are served in order. A
+    free place goes to exactly one caller, and only that caller wakes: hundreds may be waiting.
 
-    what: names the places in the log. signal: makes what a caller waits for.
+    what: name of a place, for the log. signal: creates what a caller waits for.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class UserShares:
         return place
 
     def give_back(self, place: UserPlace) -> None:
-        """Also one that is still waited for."""
+        """Give back a place, or stop waiting for it."""
         with self._lock:
             if place.served.is_set():
                 self._held[place.username] -= 1
-                self._held += Counter()  # drops who holds none
+                self._held += Counter()  # drops zero counts
                 self._serve()
                 return
             waiting = self._waiting[place.username]
@@ -97,7 +97,7 @@ class UserShares:
                 del self._waiting[place.username]
 
     def _serve(self) -> None:
-        """One place came free, or one waits more: that is one to be served at most."""
+        """Serve one waiting caller if there is a free place. Called after every change, so one is enough."""
         username = next((name for name in self._waiting if self._held[name] < self._share), None)
         if username is None or self._held.total() >= self._capacity:
             return
@@ -111,7 +111,7 @@ class UserShares:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UserPlace:
-    """One that a user holds or waits for."""
+    """A place that a user holds or waits for."""
 
     username: str
     served: Signal

@@ -1,4 +1,4 @@
-"""Work beside gevent's loop, which it would stop for everybody."""
+"""Run work outside of gevent's event loop, which it would block."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 
 class NativeThreads:
-    """For work that waits where gevent does not see it, as SQLite does. A job must keep away from all that
-    gevent has patched: locks, pauses, sockets.
+    """For work that blocks without gevent's knowledge, such as SQLite. A job must not use anything that
+    gevent has patched: locks, sleep, sockets.
     """
 
     def __init__(self, threads: int) -> None:
@@ -25,7 +25,7 @@ class NativeThreads:
         self._tasks: SimpleQueue[_Task[Any]] = SimpleQueue()
 
     def run(self, job: Callable[[], T]) -> T:
-        """What the job returns or raises. gevent's ThreadPool takes twice as long to hand it over."""
+        """Run the job in a thread and return its result. gevent's ThreadPool has twice the overhead."""
         if self._unstarted:
             get_original("_thread", "start_new_thread")(self._work, ())
             self._unstarted -= 1
@@ -37,7 +37,7 @@ class NativeThreads:
             self._tasks.put(task)
             waiter.get()
         finally:
-            done.stop()  # not close(): where the caller was killed, the thread still sends
+            done.stop()  # not close(): after the caller was killed, the thread still sends
         if task.error is not None:
             raise task.error
         return cast(T, task.value)
@@ -48,7 +48,7 @@ class NativeThreads:
 
 
 class Greenlets:
-    """For work that waits for a socket, so that the loop goes on meanwhile; at_once: of it."""
+    """For work that waits for a socket, and so does not block the loop. at_once: maximum concurrent jobs."""
 
     def __init__(self, at_once: int) -> None:
         self._turns = threading.BoundedSemaphore(at_once)

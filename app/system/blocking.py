@@ -1,13 +1,13 @@
-"""Where what waits for a disk is done: a flush may take as long as the disk likes, unseen by gevent."""
+"""How work that waits for a disk is run: gevent cannot switch during a slow flush."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Run = Callable[[Callable[[], None]], None]
-"""Returns when what it was given is done, in another thread where the loop of this one must go on."""
+"""Runs the work and returns when it is done; in another thread if this thread's event loop must go on."""
 
 
 def at_once(work: Callable[[], None]) -> None:
-    """Where nobody else waits for this thread."""
+    """Run the work in this thread, if it has no event loop."""
     work()

@@ -1,4 +1,4 @@
-"""How much room there is where the service writes, and what counts as a full disk."""
+"""Free disk space where the service writes, and steps that wait for it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 RETRY_S = 2
-"""How often it looks whether there is room for what a full disk had none for."""
+"""Interval in seconds between attempts of a step that failed on a full disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disks:
-    """folders: those that are written to. min_free_bytes: a disk with less is full."""
+    """folders: where the service writes. min_free_bytes: a disk with less free space counts as full."""
 
     folders: tuple[Path, ...]
     min_free_bytes: int
 
     def free_bytes(self) -> dict[Path, int]:
-        """Of each folder."""
+        """The free bytes of each folder's disk."""
         return {folder: free_bytes(folder) for folder in self.folders}
 
     def full(self) -> dict[Path, int]:
@@ -31,9 +31,9 @@ class Disks:
         return {folder: free for folder, free in self.free_bytes().items() if free < self.min_free_bytes}
 
     def now_or_later(self, step: Callable[[], None], log: logging.Logger) -> None:
-        """Take a step of a worker's start, later where a full disk has no room for it.
+        """Run a step of a worker's start; if the disk is full, retry in the background until it succeeds.
 
-        A worker that does not start would stop the master.
+        Raising instead would end the worker, and a worker that fails to start stops gunicorn's master.
         """
         try:
             step()
@@ -44,7 +44,7 @@ class Disks:
             threading.Thread(target=self._retry, args=(step, log), daemon=True).start()
 
     def _retry(self, step: Callable[[], None], log: logging.Logger) -> None:
-        """In a thread, which is a greenlet in a gevent worker, until there is room."""
+        """Runs in a thread, which is a greenlet in a gevent worker."""
         while True:
             time.sleep(RETRY_S)
             try:
@@ -56,14 +56,14 @@ class Disks:
                 return
 
     def _stopped(self, error: Exception) -> bool:
-        """Whether it was for a full disk. SQLite's errors do not say so in a way that lasts."""
+        """Whether a full disk caused the error. Checks the disks, because not all SQLite errors tell."""
         return lacks_room(error) or bool(self.full())
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes that this process may still write there, none where no file can be added.
+    """Bytes that this process may write to the folder's disk; 0 if the disk has no free inode.
 
-    The folder itself may be missing as yet.
+    The folder need not exist yet.
     """
     there = next(place for place in (folder, *folder.parents) if place.exists())
     disk = os.statvfs(there)

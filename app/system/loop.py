@@ -1,4 +1,4 @@
-"""gevent's event loop: whether there is one, how late it is, and what may interrupt a wait on it."""
+"""gevent's event loop: its presence, its delay, time limits and precise sleep."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from gevent.monkey import get_original, is_module_patched
 
 
 def under_gevent() -> bool:
-    """Whether this process is a gevent worker, whose loop a read would stall."""
+    """Whether this process is a gevent worker, whose event loop must not be blocked."""
     return bool(is_module_patched("socket"))
 
 
 def time_limit(error: Exception, *, seconds: float) -> AbstractContextManager[object]:
-    """Raises the error inside its block once the time is over, wherever the block waits for a socket.
+    """Context manager: raises the error when the time is over and the block waits for a socket.
 
-    For nothing that leaves a connection in a state of its own, as one to a database. Without gevent no limit.
+    Not for code that uses a stateful connection, such as a database's: the error would leave it in the middle
+    of a response. There is no limit without gevent.
     """
     return gevent.Timeout(seconds, error) if under_gevent() else nullcontext()
 
 
 LOOK_EVERY_S = 0.02
-"""Interval between two looks at the loop's delay."""
+"""Interval in seconds between two measurements of the loop's delay."""
 
 
 def watch_loop(observe: Callable[[float], None]) -> None:
-    """Tell observe, again and again, by how many seconds this process's loop is behind."""
+    """Call observe regularly with the delay of this process's event loop, in seconds."""
 
     def watch() -> None:
         while True:
@@ -43,8 +44,8 @@ def watch_loop(observe: Callable[[float], None]) -> None:
 def sleep_until(moment: float) -> None:
     """moment: on the monotonic clock, in seconds.
 
-    gevent's own sleep ends whole milliseconds after its call, which shows when the call was made. A native
-    thread ends its sleep at the moment itself.
+    gevent's sleep ends whole milliseconds after the call, which would reveal the time of the call. A native
+    thread's sleep ends at the given moment.
     """
     if is_module_patched("time"):
         get_hub().threadpool.apply(_sleep_until, (moment,))

@@ -1,4 +1,4 @@
-"""How much memory this process holds, and how the C library gives it back."""
+"""Resident memory of this process, and how glibc returns memory to the system."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _MEGABYTE = 1_000_000
 
 
 def resident_mb() -> float:
-    """Megabytes of this process that are in memory."""
+    """Resident memory of this process, in megabytes."""
     pages = int(Path("/proc/self/statm").read_bytes().split()[1])
     return pages * _PAGE_BYTES / _MEGABYTE
 
 
 def give_back_free_pages() -> None:
-    """Give the pages in which nothing lies back to the system: by itself glibc only does so at a heap's end.
+    """Return free pages to the system; by default glibc returns only those at the end of its heap.
 
-    Other C libraries have no such call.
+    Does nothing with other C libraries.
     """
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:
@@ -30,19 +30,19 @@ def give_back_free_pages() -> None:
 
 
 def map_large_blocks() -> None:
-    """Give each large block pages of its own, which go back to the system when it is freed.
+    """Allocate each large block in pages of its own, which return to the system when the block is freed.
 
-    By itself glibc puts blocks of up to 32 MB into its heap once it has seen one freed, and pictures of mixed
-    sizes leave gaps there that nothing else fits into. Other C libraries have no such setting.
+    By default glibc allocates blocks of up to 32 MB in its heap after the first one was freed, and pictures
+    of mixed sizes fragment the heap. Does nothing with other C libraries.
     """
     _set_malloc(_M_MMAP_THRESHOLD, MAPPED_FROM_BYTES)
 
 
 def keep_small_blocks(up_to_bytes: int) -> None:
-    """Map larger blocks than that alone, and keep twice as many free bytes at the end of the heap.
+    """Keep blocks up to this size in the heap, and twice as many free bytes at its end.
 
-    For a process that decodes one picture after the other. glibc gives all but 128 KB of the heap's end back
-    once its other threshold is set: each strip of a picture then costs new pages, half of all the time.
+    For a process that decodes one picture after another. Without the second setting, glibc returns all but
+    128 KB of the heap's end: each strip of a picture then needs new pages, which takes half of the time.
     """
     _set_malloc(_M_MMAP_THRESHOLD, up_to_bytes)
     _set_malloc(_M_TRIM_THRESHOLD, 2 * up_to_bytes)

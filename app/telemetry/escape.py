@@ -1,7 +1,7 @@
-"""Text that strangers have a part in, made safe to print. Standard library alone: gunicorn's master runs it.
+"""Make untrusted text safe to print. Standard library only, because gunicorn's master uses it.
 
-Control characters move a terminal's cursor, change its title or forge a second log line; U+009B begins a
-control sequence as ESC [ does. Bidirectional controls show a text in another order than it has.
+Control characters move a terminal's cursor, change its title or forge a log line; U+009B starts a control
+sequence like ESC [. Bidirectional controls change the displayed order of a text.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ _WORD = re.compile(r"\S+")
 
 
 def escaped(text: str, *, keep: str = "") -> str:
-    r"""Control characters as Python writes them: `\n`, `\x9b`, `\u202e`. keep: those left as they are."""
+    r"""Replace control characters by Python escapes: `\n`, `\x9b`, `\u202e`. keep: characters to keep."""
     return _ANY.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
 
 
 def escaped_json(document: str) -> str:
-    """A JSON document without line breaks between its values, still the same document."""
+    """Replace control characters in a one-line JSON document by JSON escapes; its value is unchanged."""
     return _ANY.sub(lambda found: f"\\u{ord(found[0]):04x}", document)
 
 
 def shortened(text: str, length: int) -> str:
-    """Both ends of a longer text, of whole words: part of a URL would hide that it holds a secret."""
+    """Shorten to about `length` characters: both ends, in whole words, so that URLs stay recognisable."""
     if len(text) <= length:
         return text
     head = text[: length // 2].rpartition(" ")[0]
@@ -33,7 +33,7 @@ def shortened(text: str, length: int) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """Three dots for user-info and query of each URL in a text, and of each word that looks like one."""
+    """Replace user-info and query by three dots in every URL of a text, and in words that look like a URL."""
     return _WORD.sub(lambda word: _without_secrets(word[0]), text) if "@" in text or "?" in text else text
 
 

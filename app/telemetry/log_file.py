@@ -1,6 +1,6 @@
-"""A log file that several processes append to. It is bounded, and a full disk does not fail its writers.
+"""A log file of limited size that several processes append to, and that tolerates a full disk.
 
-Standard library only, and loaded by path: gunicorn's master has it too, before gevent patches anything.
+Standard library only, because gunicorn's master loads it by path, before gevent patches anything.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 class LogFile(logging.Handler):
     """Appends each record as one line.
 
-    max_bytes: a larger file is moved to NAME.old, over the one before; 0 is any size. Others, like logrotate,
-    may move the file as well: the next line begins a new one. Lines that the disk does not take are dropped,
-    since the request that they are about must go on; the next line that fits has their number before it.
+    max_bytes: a larger file replaces NAME.old; 0 disables the limit. Other programs, such as logrotate, may
+    move the file; the next line starts a new one. On a full disk lines are dropped, because requests must go
+    on; their number is logged before the next line that fits.
     """
 
     def __init__(self, filename: str, max_bytes: int = 0) -> None:
@@ -30,7 +30,7 @@ class LogFile(logging.Handler):
         self._dropped = 0
 
     def check(self) -> None:
-        """Open the file now, so that a wrong owner is found at the start. Raises OSError."""
+        """Open the file to detect wrong permissions early. Raises OSError, except for a full disk."""
         try:
             self._open_current()
         except OSError as error:
@@ -55,7 +55,7 @@ class LogFile(logging.Handler):
         super().close()
 
     def _append(self, lines: bytes) -> None:
-        """As a whole or not at all. Raises OSError."""
+        """Append all of the lines or none. Raises OSError."""
         self._open_current()
         written = os.write(self._file, lines)
         if written == len(lines):
@@ -63,10 +63,10 @@ class LogFile(logging.Handler):
         end = os.lseek(self._file, 0, os.SEEK_CUR)
         if os.fstat(self._file).st_size == end:  # no other process has written since
             os.ftruncate(self._file, end - written)
-        raise OSError(errno.ENOSPC, "the disk took a part of the line")
+        raise OSError(errno.ENOSPC, "the disk took only a part of the line")
 
     def _open_current(self) -> None:
-        """The file that has the name now. Raises OSError."""
+        """Open the file that currently has the name. Raises OSError."""
         current = _status(self._path)
         if current and self._max_bytes and current.st_size >= self._max_bytes:
             self._move_aside()
@@ -76,7 +76,7 @@ class LogFile(logging.Handler):
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
     def _move_aside(self) -> None:
-        """Of several processes that find the file too large one moves it; the others find the new one."""
+        """Move the file to NAME.old, in only one of the processes that find it too large."""
         with suppress(OSError):
             lock = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             try:

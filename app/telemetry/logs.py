@@ -1,4 +1,4 @@
-"""The service's log: one JSON object a line."""
+"""The service's log: one JSON object per line."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from app.telemetry.log_file import LogFile
 
 log = logging.getLogger("ocr")
 MAX_LOGGED_CHARACTERS = 16_000
-"""Of a value in the log. A traceback may quote a whole request, and each takes microseconds a character."""
+"""Maximum length of a logged value. A traceback may quote a whole request, which takes long to escape."""
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time, level, event, then the fields given as `extra={"fields": {...}}`.
+    """One JSON object per line: time, level, event, pid, then the fields of `extra={"fields": {...}}`.
 
-    URLs lose user-info and query, whatever error text they are part of; control characters are escaped.
+    User-info and query are removed from all URLs, also in error texts. Control characters are escaped.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -42,7 +42,7 @@ def _loggable(text: str) -> str:
 
 
 def configure_logging(file: str, level: str, max_bytes: int) -> None:
-    """Send our log to a file of at most so many bytes, or to standard error for `-`."""
+    """Send the log to a file of at most max_bytes, or to standard error if file is `-`."""
     handler: logging.Handler
     if file == "-":
         handler = logging.StreamHandler(sys.stderr)
@@ -56,5 +56,5 @@ def configure_logging(file: str, level: str, max_bytes: int) -> None:
     log.addHandler(handler)
     log.setLevel(level)
     log.propagate = False
-    for library in ("urllib3", "PIL"):  # at DEBUG they write down URLs with their queries
+    for library in ("urllib3", "PIL"):  # at DEBUG they log URLs with their queries
         logging.getLogger(library).setLevel(max(logging.INFO, logging.getLogger(library).level))

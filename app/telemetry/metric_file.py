@@ -1,7 +1,7 @@
-"""prometheus_client's file of a worker's metrics, but allocated before it is used.
+"""A replacement for prometheus_client's metric file that survives a full disk.
 
-prometheus_client maps a file with holes into memory. Where the disk is full the kernel ends a process that
-writes into one (SIGBUS).
+prometheus_client maps a sparse file into memory. On a full disk, writing into a hole ends the process
+(SIGBUS). This file is allocated before it is mapped.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from prometheus_client import values
 from prometheus_client.mmap_dict import MmapedDict
 
 FIRST_BYTES = 4096
-"""What a file begins with. It doubles as metrics are added: most of them have no more."""
+"""Initial size of a file. It doubles when metrics need more."""
 
 RETRY_S = 1.0
-"""How often the disk is asked again while a worker counts in memory."""
+"""Interval in seconds between attempts to use the disk again."""
 
-_HEAD = 8  # bytes before the first metric: how many are used, and padding
-_AROUND_KEY = 4 + 8 + 16  # bytes at most of a metric besides its name: length, padding, value and time
+_HEAD = 8  # bytes before the first metric: number of used bytes, and padding
+_AROUND_KEY = 4 + 8 + 16  # maximum bytes of a metric besides its name: length, padding, value and time
 
 
 class MetricFile(MmapedDict):
-    """A file in the folder of the metrics, or memory as long as the disk has no room for it.
+    """A file in the metrics folder, or memory while the disk is full.
 
-    What is counted in memory is not shown by the other workers until it is in the file.
+    Other workers do not show the counts in memory until they are in the file.
     """
 
     def __init__(self, filename: str, read_mode: bool = False) -> None:
@@ -48,7 +48,7 @@ class MetricFile(MmapedDict):
         return bytes(self._m[: self._used])
 
     def _open(self, stored: bytes, size: int) -> None:
-        """Go on in a file of this size, with what is stored already."""
+        """Continue in a file of this size, with the stored bytes copied into it."""
         try:
             file = os.open(self._wanted, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError:
@@ -68,7 +68,7 @@ class MetricFile(MmapedDict):
 
 
 def use_metric_files() -> None:
-    """To be called before the first metric is made."""
+    """Make prometheus_client use MetricFile. Call it before the first metric is created."""
     values.MmapedDict = MetricFile  # type: ignore[attr-defined]
 
 
@@ -88,6 +88,6 @@ def _remove_if_empty(file: int, name: str) -> None:
 
 
 def _store(file: int, stored: bytes) -> None:
-    """Its head last: that says how much a reader may take."""
+    """Write the head last, because it tells readers how many bytes are valid."""
     os.pwrite(file, stored[_HEAD:], _HEAD)
     os.pwrite(file, stored[:_HEAD], 0)

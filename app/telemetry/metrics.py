@@ -1,4 +1,4 @@
-"""What a worker counts. app/telemetry/metrics_server.py shows the sums over all workers."""
+"""The metrics of one worker. app/telemetry/metrics_server.py exposes the sums over all workers."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ DELAY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5)
 
 
 class Metrics:
-    """What a worker counts. app/telemetry/metrics_server.py shows the sums over all workers."""
+    """The metrics of one worker."""
 
     def __init__(self) -> None:
         use_metric_files()
         registry = CollectorRegistry()
         self._requests = Counter(
-            "ocr_requests", "Answers of POST /ocr by status_code.", ["status_code"], registry=registry
+            "ocr_requests", "Responses of POST /ocr, by status_code.", ["status_code"], registry=registry
         )
         self._failed_stages = Counter(
             "ocr_failed_stages",
-            "Pictures that could not be fetched or decoded, by status_code and stage.",
+            "Pictures that could not be downloaded or decoded, by status_code and stage.",
             ["status_code", "stage"],
             registry=registry,
         )
         self._signed = Counter(
             "ocr_signed_requests",
-            "Those of them whose signature was found good, so that no stranger can raise an alert.",
+            "Responses to requests with a valid signature, so that strangers cannot trigger an alert.",
             ["status_code"],
             registry=registry,
         )
@@ -40,25 +40,25 @@ class Metrics:
         )
         self._stages = Histogram(
             "ocr_stage_seconds",
-            "Time a recognised picture spent in each stage.",
+            "Time of each stage of a recognised picture.",
             ["stage"],
             buckets=BUCKETS,
             registry=registry,
         )
         self._pictures = Counter(
-            "ocr_pictures", "Pictures that were recognised, by format.", ["format"], registry=registry
+            "ocr_pictures", "Recognised pictures, by format.", ["format"], registry=registry
         )
-        self._lines = Counter("ocr_lines", "Lines of text found in them.", registry=registry)
+        self._lines = Counter("ocr_lines", "Text lines in recognised pictures.", registry=registry)
         self._queue = Gauge(
             "ocr_queue_length",
-            "Requests that wait for an engine, have their picture fetched, or are being read.",
+            "Requests that wait for the engine, download their picture, or are being read.",
             multiprocess_mode="livesum",
             registry=registry,
         )
 
         self._loop_delay = Histogram(
             "ocr_loop_delay_seconds",
-            "How late a worker's loop was for a task that was due.",
+            "Delay of a scheduled task in a worker's event loop.",
             buckets=DELAY_BUCKETS,
             registry=registry,
         )
@@ -67,7 +67,7 @@ class Metrics:
         self._loop_delay.observe(seconds)
 
     def queued(self, length: int) -> None:
-        """How many requests this worker has admitted and not yet done with."""
+        """length: requests that this worker has admitted and not yet finished."""
         self._queue.set(length)
 
     def store_failed(self, store: str) -> None:

@@ -1,7 +1,7 @@
-"""What Prometheus is shown, on a listener of its own: the sums over all workers of this instance.
+"""The /metrics listener for Prometheus: sums over all workers of this instance.
 
-One of the workers has the listener, the others wait for it: when that one ends, the next takes over. The
-master cannot have it: it forks, and a worker that is forked beside a thread with a lock in its hand hangs.
+One worker has the listener; when it ends, another takes over. gunicorn's master cannot have it, because a
+worker that is forked while a thread of the master holds a lock would hang.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from prometheus_client.registry import Collector
 from app.system.disk import Disks
 
 EXITS = "worker-exits"
-"""In the folder of the counters: how many workers have ended. deploy/gunicorn_hooks.py writes it."""
+"""File in the metrics folder with the number of ended workers, written by deploy/gunicorn_hooks.py."""
 
 BACKLOG = {
     "stream_records": "Usage records in Redis that are not in the database yet.",
-    "stream_lag_seconds": "Age of the oldest of them.",
-    "dead_letters": "Records that the database refuses: see `flask usage dead`.",
-    "open_requests": "Requests that were admitted and have not ended.",
-    "spool_records": "Records on this machine's disk that Redis has not taken yet.",
+    "stream_lag_seconds": "Age of the oldest usage record in Redis that is not in the database yet.",
+    "dead_letters": "Usage records that the database rejected: see `flask usage dead`.",
+    "open_requests": "Admitted requests that have not ended.",
+    "spool_records": "Usage records on this machine's disk that Redis has not accepted yet.",
 }
 
 RETRY_S = 0.5
@@ -38,9 +38,10 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 @dataclass(frozen=True)
 class Workers(Collector):
-    """How many workers this instance has, how large each is and may be, and how many have ended.
+    """Number, memory and exits of this instance's workers.
 
-    max_bytes: a larger worker is replaced; 0 is any size.
+    exits: file with the number of ended workers. master: its process id. max_bytes: a larger worker is
+    replaced; 0 disables the limit.
     """
 
     exits: Path
@@ -49,26 +50,26 @@ class Workers(Collector):
 
     def collect(self) -> Iterator[Metric]:
         sizes = dict(_sizes(self.master))
-        yield GaugeMetricFamily("ocr_workers", "Workers that are running.", value=len(sizes))
+        yield GaugeMetricFamily("ocr_workers", "Running workers.", value=len(sizes))
         memory = GaugeMetricFamily(
-            "ocr_worker_resident_bytes", "Memory of a worker, by its process id.", labels=["worker"]
+            "ocr_worker_resident_bytes", "Resident memory of a worker, by process id.", labels=["worker"]
         )
         for pid, size in sizes.items():
             memory.add_metric([str(pid)], size)
         yield memory
         yield GaugeMetricFamily(
-            "ocr_worker_max_bytes", "A larger worker is replaced; 0 is any size.", value=self.max_bytes
+            "ocr_worker_max_bytes", "A larger worker is replaced; 0 means no limit.", value=self.max_bytes
         )
         yield CounterMetricFamily(
             "ocr_worker_exits",
-            "Workers that have ended: reloaded, replaced or crashed.",
+            "Ended workers: reloaded, replaced or crashed.",
             value=_number_in(self.exits),
         )
 
 
 @dataclass(frozen=True)
 class Backlog(Collector):
-    """What is on its way to the database, where Redis is in front of it. measure: by the names of BACKLOG."""
+    """Usage records on their way to the database through Redis. measure: returns {name of BACKLOG: value}."""
 
     measure: Callable[[], Mapping[str, float]]
 
@@ -79,26 +80,29 @@ class Backlog(Collector):
 
 @dataclass(frozen=True)
 class Room(Collector):
-    """How much room the disks of this instance have."""
+    """Free space on the disks of this instance."""
 
     disks: Disks
 
     def collect(self) -> Iterator[Metric]:
         free = GaugeMetricFamily(
-            "ocr_disk_free_bytes", "Bytes that may still be written to a folder.", labels=["folder"]
+            "ocr_disk_free_bytes", "Free bytes on the disk of a folder.", labels=["folder"]
         )
         for folder, size in self.disks.free_bytes().items():
             free.add_metric([str(folder)], size)
         yield free
         yield GaugeMetricFamily(
-            "ocr_disk_min_free_bytes", "A disk with less is full.", value=self.disks.min_free_bytes
+            "ocr_disk_min_free_bytes",
+            "A disk with fewer free bytes counts as full.",
+            value=self.disks.min_free_bytes,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class MetricsServer:
-    """bind: host:port. folder: where this instance's workers keep their counters. backlog: see Backlog.
-    max_worker_bytes: see Workers.
+    """bind: HOST:PORT. folder: of the workers' metric files. backlog: measures Backlog's values.
+
+    max_worker_bytes: a larger worker is replaced.
     """
 
     bind: str
@@ -109,7 +113,7 @@ class MetricsServer:
     log: logging.Logger
 
     def start(self) -> None:
-        """In a thread, which is a greenlet in a gevent worker. Call it after the fork. Raises OSError."""
+        """Listen in a thread, which is a greenlet under gevent. Call it after the fork. Raises OSError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         registry = CollectorRegistry()
         MultiProcessCollector(registry, path=str(self.folder))  # type: ignore[no-untyped-call]
@@ -120,21 +124,21 @@ class MetricsServer:
 
     def _listen(self, registry: CollectorRegistry) -> None:
         host, _, port = self.bind.rpartition(":")
-        told = False
+        logged = False
         while True:
             try:
                 start_http_server(int(port), host.strip("[]"), registry)
             except OSError as error:
-                if not told:  # in most workers another one has it, which is as it should be
+                if not logged:  # normal in all workers but one
                     self.log.info("metrics are not shown here", extra={"fields": {"why": str(error)}})
-                told = True
+                logged = True
                 time.sleep(RETRY_S)
             else:
                 return
 
 
 def _number_in(file: Path) -> int:
-    """0 where the disk had no room for it."""
+    """The number in a file; 0 if it is missing or empty, as after a full disk."""
     try:
         return int(file.read_text())
     except (OSError, ValueError):
@@ -147,6 +151,6 @@ def _sizes(master: int) -> Iterator[tuple[int, int]]:
         for pid in children.read_text().split():
             try:
                 pages = int(Path(f"/proc/{pid}/statm").read_bytes().split()[1])
-            except (OSError, IndexError):  # it has just ended
+            except (OSError, IndexError):  # the worker has just ended
                 continue
             yield int(pid), pages * PAGE_BYTES
