@@ -102,7 +102,7 @@ def test_a_url_is_fetched_by_the_service(reader: Readers, alice: Caller, picture
     page.get_by_role("button", name="Read", exact=True).click()
     assert somebody.text() == LINES
     assert page.locator("#stage-picture img").evaluate("image => image.naturalWidth") == 640
-    expect(page.locator("#times")).to_contain_text("Fetching")
+    expect(page.locator("#times")).to_contain_text("Downloading")
 
 
 def test_a_picture_is_pasted_from_the_clipboard(reader: Readers, alice: Caller) -> None:

@@ -70,7 +70,7 @@ def test_a_newcomer_opens_the_link_and_reads_a_picture(reader: Callable[..., Rea
     expect(somebody.page.locator("#account-name")).to_have_text("demo")
     somebody.upload()
     assert somebody.text() == LINES
-    somebody.page.get_by_label("with my secret").check()
+    somebody.page.get_by_label("include my secret").check()
     assert len(sent) > 10
     secret = somebody.page.locator("#code").inner_text().partition("'")[2].partition("'")[0]
     assert len(secret) > 30

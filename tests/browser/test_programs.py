@@ -45,7 +45,7 @@ def test_the_programs_run_as_they_are_shown(
     somebody = reader()
     page = somebody.open(alice)
     page.locator(".options summary").click()
-    page.get_by_label("Turn the page").check()
+    page.get_by_label("Rotate the page").check()
     page.get_by_label("Characters").select_option("chinese+latin")
     page.get_by_label("Detection size").fill("1280")
     if from_url:
@@ -54,7 +54,7 @@ def test_the_programs_run_as_they_are_shown(
     else:
         somebody.upload()
     read = somebody.text()
-    page.get_by_label("with my secret").check()
+    page.get_by_label("include my secret").check()
     curl = page.locator("#code").inner_text()
     page.get_by_role("tab", name="Python").click()
     python = page.locator("#code").inner_text()
@@ -80,7 +80,7 @@ def test_programs_run_whatever_the_picture_is_called(
     page = somebody.open(alice)
     somebody.upload({"name": NASTY[0], "mimeType": "image/png", "buffer": DIGITS.read_bytes()})
     read = somebody.text()
-    page.get_by_label("with my secret").check()
+    page.get_by_label("include my secret").check()
     shown = page.locator("#code").inner_text()
     page.get_by_role("tab", name="Request").click()
     fields = json.loads(page.locator("#code").inner_text())
@@ -115,7 +115,7 @@ def test_the_exact_request_and_answer_are_shown_and_copied(
     assert somebody.text()
     sent, got = answered.value.request.post_data_json, answered.value.json()
     assert got["status_code"] == 6
-    for tab, exact in (("Request", sent), ("Answer", got)):
+    for tab, exact in (("Request", sent), ("Response", got)):
         page.get_by_role("tab", name=tab).click()
         shown = page.locator("#code").inner_text()
         assert json.loads(shown) == exact

@@ -75,7 +75,7 @@ def test_no_secret_is_written_to_the_disk(
     signed_in(page, bob.username)
     assert page.url == f"{server.url}/"
     page.set_input_files("#file", RECEIPT)
-    page.get_by_label("with my secret").check()
+    page.get_by_label("include my secret").check()
     expect(page.locator("#code")).to_contain_text(bob.secret)
     page.reload()
     signed_in(page, bob.username)
@@ -131,7 +131,7 @@ def test_a_link_signs_in_once(reader: Readers, server: Server, bob: Caller) -> N
     signed_in(page, "bob")
     late = reader().page
     late.goto(link)
-    expect(late.locator("#link-problem")).to_contain_text("This link has been used already")
+    expect(late.locator("#link-problem")).to_contain_text("This link has been used or has expired")
     signed_in(late, "Sign in")
     check(late)
 
@@ -153,7 +153,7 @@ def test_a_link_replaces_nobody_unasked(reader: Readers, server: Server, alice: 
     page.goto(f"{server.url}/docs")
     signed_in(page, "alice")
     page.goto(link)  # from another page
-    page.get_by_role("button", name="Stay alice").click()
+    page.get_by_role("button", name="Stay signed in as alice").click()
     signed_in(page, "alice")
     assert f"{server.url}/sign-in" not in sent
     page.goto(link)

@@ -100,7 +100,7 @@ def test_a_slow_picture_host_can_be_given_up(reader: Readers, alice: Caller, pic
     page = reader().open(alice)
     page.locator("#url").fill(pictures.url("/slow.png"))
     page.locator("#url").press("Enter")
-    expect(page.locator("#stage")).to_contain_text("The service fetches and reads the picture")
+    expect(page.locator("#stage")).to_contain_text("The service is downloading and reading the picture")
     page.locator("#cancel").click()
     expect(page.locator("#progress")).to_be_hidden()
     expect(page.locator("#problem")).to_be_hidden()
@@ -170,7 +170,7 @@ def test_what_is_no_picture_is_not_sent(reader: Readers, alice: Caller) -> None:
     somebody = reader()
     page = somebody.open(alice)
     somebody.upload({"name": "a.pdf", "mimeType": "application/pdf", "buffer": b"%PDF"})
-    expect(page.locator("#problem-words")).to_have_text("a.pdf is no picture.")
+    expect(page.locator("#problem-words")).to_have_text("a.pdf is not a picture.")
 
 
 def test_a_broken_picture(reader: Readers, alice: Caller) -> None:

@@ -55,7 +55,7 @@ def test_an_administrator_sees_everybody(reader: Readers, server: Server, busy_b
     expect(page.locator("#users-table tbody tr", has_text="bee")).to_contain_text("7 of 10")
     page.locator("#whose").select_option("bee")
     expect(page.locator("#tiles dd").nth(4)).to_have_text("7of 10")
-    page.locator("#whose").select_option("everybody")
+    page.locator("#whose").select_option("all users")
     expect(page.locator("#tiles dd")).to_have_count(4)
     check(page)
     page.goto("about:blank")

@@ -1,20 +1,20 @@
-// Who signs. Name and secret are in this page's memory, and go on to the next page of the tab; signing sends neither.
+// The signed-in account. Name and secret stay in memory and move to the tab's next page; signing never sends the secret.
 import { endHandover, handOver, isStillThere, prepareHandover, takeOver } from "./handover.js";
 import { complain, redeem, takeLink } from "./link.js";
 import { $, toast } from "./page.js";
 import { word } from "./words.js";
 
 let current = null;
-let settled; // once the page before and a link have said who signs
+let settled; // promise: resolved once the previous page and a sign-in link were asked for an account
 
-/** {user, secret}, or null before anyone has signed in. */
+/** {user, secret}, or null before sign-in. */
 export const account = () => current;
 
-/** The account, asked for if need be; null if the reader would rather not. */
+/** The account; asks the reader to sign in if there is none. Null if the reader cancels. */
 export async function askAccount() {
   await settled;
   if (current) return current;
-  if (!$("sign-in").open) open(); // else what was typed would be lost
+  if (!$("sign-in").open) open(); // opening again would clear the input
   return new Promise((settle) => {
     $("sign-in").addEventListener("close", () => settle(current), { once: true });
   });
@@ -54,11 +54,11 @@ function show() {
   document.dispatchEvent(new Event("account"));
 }
 
-/** What the page before handed over; then a link, if the address is one. */
+/** Take the account of the previous page, then that of a sign-in link. */
 async function arrive() {
   const link = takeLink();
   const before = await takeOver();
-  current ??= before; // a fast reader has signed in by hand meanwhile
+  current ??= before; // the reader may have signed in meanwhile
   show();
   if (link) await follow(link);
 }
@@ -68,7 +68,7 @@ async function follow(link) {
   if (opened) signIn(opened);
 }
 
-/** Who has signed out on another page of the tab, or in as somebody else, is not signed in here either. */
+/** Sign out here if the reader signed out, or in as another user, on another page of the tab. */
 function comeBack() {
   if (!isStillThere()) current = null;
   show();

@@ -1,4 +1,4 @@
-// Two charts in SVG: stacked bars and lines, by day. What they show stands in a table as well.
+// Two SVG charts by day: stacked bars and lines. A table shows the same data.
 const SVG = "http://www.w3.org/2000/svg";
 const LEAST_WIDTH = 300;
 const LABEL_WIDTH = 70;
@@ -15,14 +15,14 @@ function add(parent, name, attributes = {}, text) {
   return made;
 }
 
-/** The least of 1, 2, 5, 10, 20, 50, ... that is not below value / LINES: the step between two lines of the grid. */
+/** Step of the grid: the smallest of 1, 2, 5, 10, 20, 50, ... that is at least value / LINES. */
 function step(value) {
   const wanted = Math.max(value, 1) / LINES;
   const power = 10 ** Math.floor(Math.log10(wanted));
   return Math.max(1, [1, 2, 5, 10].map((factor) => factor * power).find((nice) => nice >= wanted));
 }
 
-/** An empty chart with its grid; at(day) and up(value) place things in it. */
+/** An empty chart with its grid. at(day) and up(value) convert to x and y in pixels. */
 function ground(where, label, days, highest) {
   const svg = document.createElementNS(SVG, "svg");
   const width = Math.max(LEAST_WIDTH, where.clientWidth); // one unit is one pixel, so that text stays readable
@@ -46,7 +46,7 @@ function ground(where, label, days, highest) {
   return { svg, wide, up, at: (index) => LEFT + wide * index };
 }
 
-/** series: [{name, values}] in the order in which they are stacked; say(index) is what a day tells when pointed at. */
+/** series: [{name, values}] in stacking order. say(index): tooltip of a day. */
 export function bars(where, label, days, series, say) {
   const sums = days.map((_, index) => series.reduce((sum, { values }) => sum + values[index], 0));
   const { svg, wide, up, at } = ground(where, label, days, Math.max(0, ...sums));

@@ -1,4 +1,4 @@
-// The console's story: a picture comes, is signed for, sent, and its text is shown.
+// The console: take a picture, sign and send the request, show the text.
 import { askAccount } from "./account.js";
 import { options, startOptions } from "./options.js";
 import { startOverlay } from "./overlay.js";
@@ -10,9 +10,9 @@ import { drawResult, hideResult, startResult } from "./result.js";
 import { read } from "./send.js";
 import { number, word } from "./words.js";
 
-let latest = null; // the picture that options and "try again" are about
-let asked = ""; // the options that it was last sent with
-let running = null; // its AbortController
+let latest = null; // the picture that options and "try again" apply to
+let asked = ""; // the options of its last request
+let running = null; // the AbortController of the current request
 let ticking;
 
 function nameOf(source) {
@@ -21,11 +21,11 @@ function nameOf(source) {
   try {
     return decodeURIComponent(last);
   } catch {
-    return last; // written in another encoding than UTF-8
+    return last; // not encoded as UTF-8
   }
 }
 
-/** A picture with a URL is only asked for here once the service has found it good, and is not waited for long. */
+/** Load a picture from its URL only after the service has accepted it, and with a short time limit. */
 function loaded(source) {
   const givenUp = new Promise((settle) => setTimeout(settle, source.blob ? 60_000 : 5_000, null));
   return (source.image ??= Promise.race([load(source), givenUp]));
@@ -42,7 +42,7 @@ async function readPicture(source) {
     return;
   }
   const account = await askAccount();
-  if (!account || latest !== source) return; // another picture came while the reader signed in
+  if (!account || latest !== source) return; // the reader chose another picture while signing in
   const control = new AbortController();
   running = control;
   hideResult();
@@ -54,7 +54,7 @@ async function readPicture(source) {
     asked = JSON.stringify(wanted);
     const answer = await read(blob ? { blob } : source, account, wanted, sending);
     const image = answer.body.status_code === 6 ? await loaded(source) : null;
-    if (running !== control) return; // another picture came meanwhile
+    if (running !== control) return; // the reader chose another picture meanwhile
     if (answer.body.status_code === 6) succeed(answer, { image, scaled, name: nameOf(source) });
     else drawProblem(answer);
   } catch (error) {
@@ -70,7 +70,7 @@ function succeed(answer, picture) {
   toast(word("read_done", { count: number(answer.body.lines.length), seconds: number(answer.ms / 1000, 2) }));
 }
 
-/** What is being done, as words and as a bar; null when nothing is. */
+/** Show the current stage as text and as a bar; null hides both. */
 function stage(name, percent) {
   clearInterval(ticking);
   $("progress").hidden = name === null;

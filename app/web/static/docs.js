@@ -1,11 +1,11 @@
-// The API's page: the signing example, worked anew as it is changed, and "try it", which signs and sends.
+// The API page: explains signing with an example and signs and sends your test requests.
 import { askAccount } from "./account.js";
 import { $, startPage } from "./page.js";
 import { Unanswered, read } from "./send.js";
 import { sign, stringToSign } from "./sign.js";
 import { tip, word } from "./words.js";
 
-/** One flat JSON object, or null after saying what is wrong with it. */
+/** The parsed flat JSON object; null after showing why it is invalid. */
 function flat(text, problem) {
   try {
     const fields = JSON.parse(text);

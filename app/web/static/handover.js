@@ -1,17 +1,17 @@
-// From page to page of a tab, and over a reload: the account goes through the memory of keeper.js, never through web
-// storage, which browsers write to disk. There lies a random ticket alone, which the next page shows to the worker.
+// Pass the account to the next page of a tab, or across a reload, through the memory of keeper.js. Web storage, which
+// browsers write to disk, holds only a random ticket that the next page shows to the worker.
 const TICKET = "ticket";
 const WAIT_MS = 5000;
 
-let keeper = null; // the worker, once it is there
-let ticket = null; // of the account that this page has
+let keeper = null; // the service worker, once it is active
+let ticket = null; // of this page's account
 
 async function startKeeper() {
   const { active, waiting, installing } = await navigator.serviceWorker.register(new URL("keeper.js", import.meta.url));
   keeper = active ?? waiting ?? installing;
 }
 
-/** Once somebody has signed in. Without a worker, as in some private windows, a page takes the account with it. */
+/** Call after sign-in. Without a service worker, as in some private windows, the account ends with the page. */
 export async function prepareHandover() {
   try {
     await startKeeper();
@@ -22,18 +22,18 @@ export async function prepareHandover() {
   sessionStorage.setItem(TICKET, ticket);
 }
 
-/** Once nobody is signed in any more. */
+/** Call after sign-out. */
 export function endHandover() {
   ticket = null;
   sessionStorage.removeItem(TICKET);
 }
 
-/** To the page that comes next. */
+/** Hand the account over to the next page. */
 export function handOver(account) {
   if (ticket) keeper.postMessage({ ticket, account });
 }
 
-/** What the page before hands over, or null. */
+/** The account of the previous page, or null. */
 export async function takeOver() {
   const shown = (ticket = sessionStorage.getItem(TICKET));
   if (!shown) return null;
@@ -51,5 +51,5 @@ function received(shown) {
   });
 }
 
-/** Whether the tab has still this page's account, once the Back button has brought the page itself back. */
+/** Whether this page's account is still the tab's, after the Back button restored the page. */
 export const isStillThere = () => sessionStorage.getItem(TICKET) === ticket;

@@ -1,8 +1,7 @@
-// A service worker that holds an account, in memory alone, while one page goes and the next one comes.
-// It is no proxy: it listens to no request.
+// A service worker that holds an account in memory while the tab changes pages. It does not intercept requests.
 const HELD_MS = 10_000;
 const accounts = new Map(); // by ticket
-const waiting = new Map(); // ports of pages that were faster than the page before them, by ticket
+const waiting = new Map(); // by ticket: ports of pages that asked before the previous page handed over
 
 self.onmessage = (event) => {
   const { ticket, account } = event.data;
@@ -14,7 +13,7 @@ self.onmessage = (event) => {
   } else if (accounts.has(ticket)) port.postMessage(accounts.get(ticket));
   else waiting.set(ticket, port);
   const forget = () => accounts.get(ticket) === account && accounts.delete(ticket);
-  event.waitUntil(new Promise((done) => setTimeout(done, HELD_MS)).then(forget)); // so long the browser lets it run
+  event.waitUntil(new Promise((done) => setTimeout(done, HELD_MS)).then(forget)); // keeps the worker alive
 };
 
 self.oninstall = () => self.skipWaiting();

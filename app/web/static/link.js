@@ -1,11 +1,11 @@
-// An address made by `flask users link`: behind its # are a user's name and a one-time code, which browsers do not send.
+// Sign-in links of `flask users link`: behind the # are a user's name and a one-time code, which browsers do not send.
 import { $ } from "./page.js";
 import { Unanswered, exchange } from "./send.js";
 import { tip, word } from "./words.js";
 
-let problem = null; // says what is wrong with the latest link, in the language of the moment
+let problem = null; // returns the error of the latest link in the current language
 
-/** {user, code}, or null; they leave the address bar at once. The browser's history keeps the code, which is spent soon. */
+/** {user, code} or null; removes both from the address bar. The history keeps the code, which expires soon. */
 export function takeLink() {
   const given = new URLSearchParams(location.hash.slice(1));
   const [user, code] = ["user", "code"].map((key) => given.get(key));
@@ -14,10 +14,10 @@ export function takeLink() {
   return { user, code };
 }
 
-/** The account that a link opens, or null after saying why not. Nobody who is signed in is replaced unasked. */
+/** The account of a link, or null after showing why there is none. Asks before replacing a signed-in user. */
 export async function redeem({ user, code }, signedIn) {
   complain(null);
-  if (!globalThis.crypto?.subtle) return null; // the page says that nothing can be signed here
+  if (!globalThis.crypto?.subtle) return null; // the page shows that it cannot sign here
   if (signedIn && signedIn.user !== user && !(await agreed(signedIn.user, user))) return null;
   try {
     const { body } = await exchange({ username: user, code });
@@ -41,7 +41,7 @@ function agreed(user, other) {
   });
 }
 
-/** say() gives the words; null takes them away. */
+/** say() returns the message; null removes it. */
 export function complain(say) {
   problem = say;
   $("link-problem").textContent = problem?.() ?? "";

@@ -1,9 +1,9 @@
-// What a request may ask for beyond its picture; what is left alone is not sent.
+// Options of a request. Unchanged options are not sent.
 import { $ } from "./page.js";
 
 const DEFAULT_SCORE = 0.5;
 
-/** Fields of the contract, those alone that differ from the defaults. */
+/** The request fields that differ from the defaults. */
 export function options() {
   const { charset, min_score, side_limit, timeout_ms, orient } = $("options").elements;
   return {
@@ -15,7 +15,7 @@ export function options() {
   };
 }
 
-/** onChange() is called when the reader has settled on something. */
+/** onChange() is called when an option has changed. */
 export function startOptions(onChange) {
   const form = $("options");
   const show = () => {
@@ -31,5 +31,5 @@ export function startOptions(onChange) {
     show();
     onChange();
   });
-  show(); // a reload keeps what was chosen
+  show(); // browsers restore form values after a reload
 }

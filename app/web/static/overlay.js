@@ -1,4 +1,4 @@
-// The picture with its boxes, and the lines beside it: what lights up in one lights up in the other.
+// The picture with its boxes, and the list of lines. Highlighting works in both directions.
 import { $ } from "./page.js";
 import { word } from "./words.js";
 
@@ -16,7 +16,7 @@ function element(parent, name, attributes, text) {
   return made;
 }
 
-/** Light up a line and its box; from says where the reader points, and the other side comes into view. */
+/** Highlight a line and its box. from: the side that the reader points at; the other side scrolls into view. */
 function light(index, from) {
   for (const lit of document.querySelectorAll(".lit")) lit.classList.remove("lit");
   for (const pair of document.querySelectorAll(`[data-line="${index}"]`)) {
@@ -29,7 +29,7 @@ function drawSheet(sheet, picture, lines, shown) {
   const svg = sheet.appendChild(document.createElementNS(SVG, "svg"));
   svg.setAttribute("viewBox", `0 0 ${picture.width} ${picture.height}`);
   svg.setAttribute("preserveAspectRatio", shown ? "none" : "xMidYMin");
-  svg.setAttribute("aria-hidden", "true"); // the list of lines says it all
+  svg.setAttribute("aria-hidden", "true"); // the list of lines has the same content
   lines.forEach(({ box, score, text }, index) => {
     if (!box) return;
     if (!shown) drawText(svg, box, text);
@@ -40,7 +40,7 @@ function drawSheet(sheet, picture, lines, shown) {
   });
 }
 
-/** A line's text where it stands, for pictures that the browser cannot show. */
+/** A line's text at its position, for pictures that the browser cannot show. */
 function drawText(svg, [[x, y], [right, rightY], , [downX, downY]], text) {
   const height = Math.hypot(downX - x, downY - y);
   const angle = (Math.atan2(rightY - y, right - x) * 180) / Math.PI;
@@ -64,7 +64,7 @@ function drawLines(lines) {
   });
 }
 
-/** The line that the keys move from; clicking a box goes to its line, clicking a line shows its box. */
+/** The focused line, for arrow keys. Clicking a box focuses its line; clicking a line shows its box. */
 function choose(index, focus = true) {
   for (const item of $("lines").children) {
     const chosen = Number(item.dataset.line) === index;
@@ -92,7 +92,7 @@ export function startOverlay() {
   };
 }
 
-/** image: as loaded, or null, where the text is drawn instead. Returns whether it is the picture that was read. */
+/** image: a loaded image, or null to draw the text instead. Returns whether it is the picture that was read. */
 export function drawPicture(image, { picture, lines }) {
   const same = image && Math.abs(image.naturalWidth / image.naturalHeight - picture.width / picture.height) < 0.02;
   const sheet = document.createElement("div");

@@ -1,4 +1,4 @@
-// What every page has: language, theme, account, and a word at the foot of it.
+// Common to all pages: language, theme, account and short messages.
 import { startAccount } from "./account.js";
 import { startWords, word } from "./words.js";
 
@@ -6,7 +6,7 @@ export const $ = (id) => document.getElementById(id);
 
 let fading;
 
-/** A short word that goes away by itself; screen readers say it. */
+/** Show a short message that disappears by itself. Screen readers announce it. */
 export function toast(text) {
   $("toast").textContent = text;
   $("toast").classList.add("shown");

@@ -1,20 +1,20 @@
-// Where pictures come from - a file, the clipboard, a drop, a URL - and how they are made small enough to send.
+// Input of pictures (file, clipboard, drag and drop, URL), and scaling them down to the service's limits.
 import { $ } from "./page.js";
 import { limits } from "./words.js";
 
-const CANVAS_PIXELS = 16_000_000; // what every browser's canvas holds
+const CANVAS_PIXELS = 16_000_000; // a canvas of this size works in every browser
 const QUALITY = 0.92;
 const ON_THE_WEB = /^https?:\/\//i;
 const typing = (event) => event.target.closest?.("input, textarea");
 
-let kept; // the object URL of the latest picture
+let kept; // object URL of the latest picture, revoked with the next one
 
-/** onPicture({blob, name} or {url}) is called with whatever the reader brings. */
+/** onPicture({blob, name} or {url}) is called for each picture that the reader chooses. */
 export function startPictures(onPicture) {
   const bring = (file) => file && onPicture({ blob: file, name: file.name || "picture" });
   $("file").onchange = (event) => {
     bring(event.target.files[0]);
-    event.target.value = ""; // so that the same file can be chosen again
+    event.target.value = ""; // lets the reader choose the same file again
   };
   $("by-url").onsubmit = (event) => {
     event.preventDefault();
@@ -55,7 +55,7 @@ function startDrops(bring, onPicture) {
   });
 }
 
-/** What is shown: an image element, loaded, upright; null where the browser cannot. */
+/** A loaded, upright image element; null if the browser cannot show the picture. */
 export async function load(source) {
   const image = new Image();
   image.alt = "";
@@ -74,8 +74,8 @@ export async function load(source) {
 }
 
 /**
- * The picture as it is where the service takes it, else scaled down until it does. image: as loaded, or null, which leaves
- * the judgement to the service. Returns {blob, scaled: null or [width, height]}.
+ * The picture, scaled down if it exceeds the service's limits. image: a loaded image; null leaves the check to the
+ * service. Returns {blob, scaled: null or [width, height]}.
  */
 export async function fit(blob, image) {
   if (!image) return { blob, scaled: null };

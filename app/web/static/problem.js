@@ -1,4 +1,4 @@
-// What went wrong, in the reader's language: the contract's tip, or our own words where nothing answered.
+// Error messages in the reader's language: the service's tip, or the page's own text if there was no response.
 import { $ } from "./page.js";
 import { tip, word } from "./words.js";
 
@@ -6,7 +6,7 @@ const MAY_PASS = ["busy", "rate_limited", "dependency_unavailable", "ocr_failed"
 let shown = null;
 let ticking;
 
-/** problem: an answer of send.js, one of its Unanswered, or another Error. */
+/** problem: a response of send.js, its Unanswered, or another Error. */
 export function drawProblem(problem) {
   shown = problem;
   draw();
@@ -38,7 +38,7 @@ function detail(body, http) {
   return parts.join(" · ");
 }
 
-/** The button waits as long as the service asks. */
+/** Disable the button for the time in Retry-After. */
 function countDown(seconds) {
   clearInterval(ticking);
   const tick = () => {

@@ -1,4 +1,4 @@
-// The tabs for who writes a program: curl, Python, the exact request and the exact answer.
+// The tabs for programmers: curl, Python, the exact request and the exact response.
 import { account } from "./account.js";
 import { $, copy } from "./page.js";
 import { curl, python } from "./snippets.js";
@@ -29,7 +29,7 @@ function show() {
   $("code").textContent = code();
 }
 
-/** answer: as send.js returns it. name: of the picture's file. */
+/** answer: a result of send.js. name: of the picture's file. */
 export function drawPrograms(answer, name) {
   exchange = { answer, name };
   show();

@@ -1,4 +1,4 @@
-// What came back: text to take along, and figures.
+// The result: recognised text to copy, and figures.
 import { drawPicture, percent } from "./overlay.js";
 import { $, copy } from "./page.js";
 import { drawPrograms } from "./programs.js";
@@ -30,7 +30,7 @@ function drawFigures({ body, ms }) {
   drawTimes(body.elapsed_ms, ms);
 }
 
-/** Where the time went, as a bar and in words; what took none is left out. */
+/** The time of each stage, as a bar and as text; stages without time are omitted. */
 function drawTimes({ total, ...elapsed }, ms) {
   const known = Object.values(elapsed).reduce((sum, part) => sum + part, 0);
   const times = { ...elapsed, rest: Math.max(0, total - known), network: Math.max(0, Math.round(ms - total)) };
@@ -64,9 +64,9 @@ function drawWords() {
   drawFigures(answer);
 }
 
-/** answer: as send.js returns it, a success. image: or null. scaled: what fit() says. */
+/** answer: a successful result of send.js. image: loaded, or null. scaled: see fit() in picture.js. */
 export function drawResult(answer, { image, scaled, name }) {
-  $("result").hidden = false; // before the boxes are drawn, so that they find their place
+  $("result").hidden = false; // before drawing the boxes, which need the layout
   shown = { answer, scaled, name, same: drawPicture(image, answer.body) };
   $("lines").hidden = !answer.body.lines.length;
   $("no-text").hidden = !$("lines").hidden;

@@ -1,10 +1,10 @@
-// One signed request to the route that everybody uses, with news of its progress.
+// Signed requests to the service, with progress.
 import { newNonce, sha256, sign } from "./sign.js";
 import { language } from "./words.js";
 
-let clockAhead = 0; // seconds that the server's clock is ahead of ours, once we know
+let clockAhead = 0; // seconds that the server's clock is ahead of this machine's, once known
 
-/** Neither sent nor answered by the service: key names the words for it. */
+/** There is no response of the service. key: of the message in words.yaml. */
 export class Unanswered extends Error {
   constructor(key, values) {
     super(key);
@@ -13,18 +13,18 @@ export class Unanswered extends Error {
 }
 
 /**
- * source: {blob, name} or {url}. options: fields of the contract. onStage(stage, percent); signal: of an AbortController.
- * Returns {http, body, retryAfter, fields, path, ms}; throws Unanswered, or AbortError where the reader gave up.
+ * source: {blob, name} or {url}. options: request fields. onStage(stage, percent). signal: of an AbortController.
+ * Returns {http, body, retryAfter, fields, path, ms}; throws Unanswered, or AbortError if the signal aborts.
  */
 export async function read(source, account, options, watch) {
   const picture = source.blob ? { picture_sha256: await sha256(source.blob) } : { picture_url: source.url };
   return signed(account, { ...picture, ...options }, (fields) => post("/ocr", fields, source.blob, watch));
 }
 
-/** A signed GET: the fields stand in the query. Returns as read does. */
+/** A signed GET with the fields in the query. Returns like read. */
 export const ask = (path, account, fields) => signed(account, fields, (all) => get(path, all));
 
-/** Once more with our clock put right, if that is all that was wrong. */
+/** Send the request, and once more with a corrected timestamp if only the clock was wrong. */
 async function signed({ user, secret }, given, send) {
   for (let tries = 2; ; tries--) {
     const timestamp = Math.floor(Date.now() / 1000) + clockAhead;
@@ -36,7 +36,7 @@ async function signed({ user, secret }, given, send) {
   }
 }
 
-/** The one-time code of a link for the user's secret: {username, code}. Not signed, since it is what brings the secret. */
+/** Exchange a link's {username, code} for the user's secret. Unsigned, because the secret is not known yet. */
 export const exchange = (fields) =>
   answerOf("/sign-in", "/sign-in", { method: "POST", body: JSON.stringify(fields), headers: { "Content-Type": "application/json" } });
 
@@ -60,9 +60,9 @@ function body(fields, blob) {
   return form;
 }
 
-/** XMLHttpRequest, because fetch does not tell how much of a body has been sent. */
+/** XMLHttpRequest, because fetch does not report upload progress. */
 function post(path, fields, blob, { onStage, signal }) {
-  signal.throwIfAborted(); // given up while the picture was being prepared
+  signal.throwIfAborted(); // aborted while the picture was being prepared
   const { promise, resolve, reject } = Promise.withResolvers();
   const began = performance.now();
   const request = new XMLHttpRequest();

@@ -1,9 +1,9 @@
-// The contract's signature, by Web Crypto. The same as app/authenticate.py; the same vectors test both.
+// Request signatures with Web Crypto. Test vectors compare them with app/authenticate.py.
 const UNSIGNED = new Set(["sign", "picture_base64"]);
 const bytes = (text) => new TextEncoder().encode(text);
 const hex = (buffer) => Array.from(new Uint8Array(buffer), (byte) => byte.toString(16).padStart(2, "0")).join("");
 
-/** RFC 3986: all but A-Z a-z 0-9 - . _ ~ is encoded. */
+/** RFC 3986: percent-encode all characters except A-Z a-z 0-9 - . _ ~ */
 const encoded = (text) =>
   encodeURIComponent(text).replace(/[!'()*]/g, (mark) => `%${mark.charCodeAt(0).toString(16).toUpperCase()}`);
 
@@ -20,6 +20,6 @@ export async function sign(secret, fields) {
 
 export const sha256 = async (blob) => hex(await crypto.subtle.digest("SHA-256", await blob.arrayBuffer()));
 
-/** 16 characters of the alphabet that nonces have. */
+/** 16 random characters of the nonce alphabet. */
 export const newNonce = () =>
   btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(12)))).replaceAll("+", "-").replaceAll("/", "_");

@@ -1,20 +1,20 @@
-// Programs that send the same request, signed anew each time they run.
+// Programs that send the same request, with a new signature in every run.
 import { stringToSign } from "./sign.js";
 
-const MADE = ["timestamp", "nonce", "sign", "picture_sha256"]; // by the program itself
+const MADE = ["timestamp", "nonce", "sign", "picture_sha256"]; // fields that the program computes
 const quoted = (text) => `'${String(text).replaceAll("'", `'\\''`)}'`;
 
-/** Of a request's fields, those that a program writes down as they are. */
+/** The fields of a request that a program contains literally. */
 const given = (fields) => Object.entries(fields).filter(([name]) => !MADE.includes(name));
 
 /**
- * The curl and openssl that a shell has. name: of the picture's file; unused for one with a URL. The file goes by standard
- * input, and values by --form-string: in an argument of -F, curl takes some of the marks that a name may have for its own.
+ * A shell script with curl and openssl. name: of the picture's file; unused for a URL. The file goes through standard
+ * input and values through --form-string, because curl interprets ; and , in an argument of -F.
  */
 export function curl(url, fields, name, secret) {
   const sent = fields.picture_sha256 !== undefined;
   const variables = { timestamp: "$timestamp", nonce: "$nonce", ...(sent && { picture_sha256: "$sha256" }) };
-  // Marks that need no encoding stand for the shell's variables while the rest is encoded.
+  // Placeholders that need no encoding stand for the shell's variables during encoding.
   const marks = Object.fromEntries(Object.keys(variables).map((key) => [key, `~${key}~`]));
   let message = stringToSign({ ...Object.fromEntries(given(fields)), ...marks });
   for (const [key, variable] of Object.entries(variables)) message = message.replace(`=~${key}~`, `=${variable}`);
@@ -35,7 +35,7 @@ export function curl(url, fields, name, secret) {
 
 const literal = (value) => (typeof value === "boolean" ? (value ? "True" : "False") : JSON.stringify(value));
 
-/** Python 3 with its standard library. */
+/** A Python 3 program that needs only the standard library. */
 export function python(url, fields, name, secret) {
   const sent = fields.picture_sha256 !== undefined;
   const lines = given(fields).map(([key, value]) => `    "${key}": ${literal(value)},`);

@@ -1,3 +1,3 @@
-// Before the page is drawn, so that it never flashes in the other theme.
+// Runs before the page is drawn, so that it does not flash in the wrong theme.
 const theme = localStorage.getItem("theme");
 if (theme) document.documentElement.dataset.theme = theme;

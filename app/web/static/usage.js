@@ -1,4 +1,4 @@
-// The usage page: a caller's own figures, asked for with a signature as a picture is.
+// The usage page: a signed query of the user's figures.
 import { account, askAccount } from "./account.js";
 import { bars, lines } from "./charts.js";
 import { $, startPage } from "./page.js";
@@ -9,9 +9,9 @@ const DAY_MS = 86_400_000;
 const OURS = [5, 17, 18]; // status codes that are the service's fault
 const GOOD = 6;
 const EVERYBODY = "*";
-let shown = null; // the answer that is drawn
+let shown = null; // the response on the page
 
-/** Every day of the span, those without requests too, as the answer has them. */
+/** Figures of every day in the period, including days without requests. */
 function everyDay({ from, to, days }) {
   const known = new Map(days.map((figures) => [figures.day, figures]));
   const all = [];
@@ -41,7 +41,7 @@ function tile(term, value, small) {
   return detail;
 }
 
-/** What an administrator sees besides: everybody, and whose figures to show. */
+/** For administrators: the table of all users, and the choice of a user. */
 function drawUsers({ users, username }) {
   $("users").hidden = !users;
   $("whose-part").hidden = !users;

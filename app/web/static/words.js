@@ -1,4 +1,4 @@
-// What the page says, in two languages that are switched without loading it anew.
+// Texts of the page in two languages, which can be switched without a reload.
 const known = JSON.parse(document.getElementById("known").textContent);
 export const limits = known.limits;
 
@@ -8,18 +8,18 @@ const TEXTS = ["aria-label", "placeholder"];
 
 export const language = () => root.dataset.language;
 
-/** The words of a key, with {names} filled in. */
+/** The text of a key, with each {name} replaced by its value. */
 export function word(key, values = {}) {
   return known.words[key][language()].replace(/\{(\w+)\}/g, (_, name) => values[name]);
 }
 
-/** What people are told of an error of the contract; its own tip where this page does not know it. */
+/** The message of an error; the response's own tip if this page does not know the error. */
 export const tip = (error, otherwise) => known.tips[error]?.[language()] ?? otherwise;
 
 export const number = (value, digits = 0) =>
   value.toLocaleString(HTML[language()], { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
-/** Words that are more than a key are said by a listener for "language" on the document. */
+/** Texts that are not just a key are updated by listeners of the document's "language" event. */
 function speak(wanted) {
   root.dataset.language = wanted;
   root.lang = HTML[wanted];
