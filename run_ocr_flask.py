@@ -1,4 +1,4 @@
-"""What gunicorn serves: `gunicorn --config gunicorn.py run_ocr_flask:app`."""
+"""The WSGI application: `gunicorn --config gunicorn.py run_ocr_flask:app`."""
 
 from app import create_app
 

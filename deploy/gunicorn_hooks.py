@@ -1,7 +1,7 @@
-"""What gunicorn's master and workers do at each start, reload and end, beside gunicorn's own.
+"""gunicorn's hooks for start, reload and exit of the master and its workers.
 
-gunicorn.py runs this file by its path, because a module that the master has imported outlives a reload. It
-does so before gevent patches anything, so standard library only.
+gunicorn.py runs this file by its path, because an imported module would not be reloaded with the master. It
+runs before gevent patches anything, so it uses only the standard library.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 
 
 def pid_file(file):
-    """None where the disk has no room for the file: gunicorn would not start."""
+    """The file's path; None if the disk is full, because gunicorn would not start without the file."""
     try:
         with TemporaryFile(dir=file.parent, buffering=0) as probe:
             probe.write(b"1")
@@ -24,7 +24,7 @@ def pid_file(file):
 
 
 def never_raising(hook):
-    """What a hook raises would stop the master."""
+    """Decorator: log a hook's exceptions, which would stop the master."""
 
     @functools.wraps(hook)
     def logged(server, *rest):
@@ -38,7 +38,7 @@ def never_raising(hook):
 
 @never_raising
 def on_starting(server):
-    """Counters start at zero with the master, not with each worker."""
+    """Reset the metrics when the master starts. A replaced worker's counters are kept."""
     for old in _metrics().glob("*.db"):
         old.unlink()
     _exits().write_text(f"{0:20}")
@@ -46,15 +46,15 @@ def on_starting(server):
 
 @never_raising
 def on_reload(server):
-    """Gunicorn is about to remove its pid file and to write another, for which a full disk has no room."""
+    """Keep the pid file: gunicorn would remove it and write a new one, which fails on a full disk."""
     if server.pidfile is not None and server.master_pid == 0:
-        server.pidfile.pid = None  # so that it stays
+        server.pidfile.pid = None  # gunicorn does not remove a file without its pid
         server.cfg.set("pidfile", None)
 
 
 @never_raising
 def on_exit(server):
-    """Remove the pid file that on_reload has kept."""
+    """Remove the pid file that on_reload kept."""
     if server.pidfile is not None:
         server.pidfile.pid = server.pid
         server.pidfile.unlink()
@@ -62,23 +62,23 @@ def on_exit(server):
 
 @never_raising
 def child_exit(server, worker):
-    """The counters of a worker stay in the sums of the metrics server, its gauges end with it."""
+    """Remove the gauges of an ended worker and count its exit. Its counters stay in the sums."""
     for gauge in _metrics().glob(f"gauge_live*_{worker.pid}.db"):
         gauge.unlink()
     _exits().touch()
-    with _exits().open("r+") as exits:  # written over, for which a full disk has room
+    with _exits().open("r+") as exits:  # overwritten in place, which works on a full disk
         ended = int(exits.read() or 0) + 1
         exits.seek(0)
         exits.write(f"{ended:20}")
 
 
 def post_fork(server, worker):
-    """No garbage collection during a worker's start: there is no garbage yet."""
+    """Disable garbage collection during a worker's start, which creates no garbage."""
     gc.disable()
 
 
 def post_worker_init(worker):
-    """A worker that cannot serve stops the master here, with the reason in log/error.log."""
+    """Start the services. An error stops the master, with the reason in log/error.log."""
     worker.wsgi.extensions["ocr"].start()
     gc.freeze()  # start-up objects live as long as the worker: keep them out of later collections
     gc.enable()

@@ -1,7 +1,7 @@
-"""Gunicorn's two logs, as gunicorn.py sets them: bounded files in which nothing is secret and nothing is raw.
+"""gunicorn's error log and access log: files of limited size, without secrets and control characters.
 
-gunicorn.py runs this file by its path, because a module that the master has imported outlives a reload. It
-does so before gevent patches anything, so standard library only.
+gunicorn.py runs this file by its path, because an imported module would not be reloaded with the master. It
+runs before gevent patches anything, so it uses only the standard library.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LogFile = run_path(str(ROOT / "app" / "telemetry" / "log_file.py"))["LogFile"]
 
 
 class SafeToPrint(logging.Filter):
-    """Removes control characters and queries from a record, and what a stranger sent instead of a request."""
+    """Removes control characters, URL queries and the text of malformed requests from a record."""
 
     def filter(self, record):
         message = record.getMessage()
@@ -33,13 +33,13 @@ class SafeToPrint(logging.Filter):
 
 
 def _safe(text, keep):
-    """Further lines begin with a blank, so that none passes for a record of its own."""
+    """Indent continuation lines by a blank, so that none looks like a record of its own."""
     return escape["escaped"](escape["without_secrets"](text), keep=keep).replace("\n", "\n ")
 
 
 def log_file(path, max_mb):
-    """A wrong folder or owner stops the start. It does not stop a reload, which would end the master: there
-    only log lines are lost.
+    """A wrong folder or owner stops the start. During a reload, an error would stop the master, so only log
+    lines are lost.
     """
     handler = LogFile(str(path), max_mb * MB)
     if not logging.getLogger("gunicorn.error").handlers:
@@ -48,7 +48,7 @@ def log_file(path, max_mb):
 
 
 def log_config(folder, max_mb):
-    """For gunicorn's logconfig_dict. Handlers have the filter: a logger gains another one at each reload."""
+    """For gunicorn's logconfig_dict. The filter is on handlers: a logger would get another at each reload."""
     names = ("error", "access")
     return {
         "root": {},

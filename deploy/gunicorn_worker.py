@@ -1,7 +1,7 @@
-"""The worker that gunicorn.py names: gunicorn's own for gevent, with bounds on what silent clients may hold.
+"""The worker class in gunicorn.py: gunicorn's gevent worker, with limits on idle clients.
 
-It stands here because nothing in app/ imports gunicorn. The master imports it before gevent patches anything,
-so it imports nothing of the service.
+It is not in app/, because app/ does not import gunicorn. The master imports it before gevent patches
+anything, so it imports no module of the service.
 """
 
 from __future__ import annotations
@@ -20,33 +20,33 @@ from gunicorn.http.body import ChunkedReader
 from gunicorn.workers.ggevent import GeventWorker
 
 ROOM = 0.8
-"""Share of worker_connections at which silent clients are disconnected. The rest is for those that are just
-being accepted or closed: where the pool is full, gunicorn accepts nobody."""
+"""Share of worker_connections at which silent clients are disconnected. The rest is for connections that are
+being accepted or closed: gunicorn accepts none when the pool is full."""
 
 DISCONNECTED_AT_ONCE = 0.1
-"""Share of that room which is made free each time."""
+"""Share of that room that is freed each time."""
 
 CROWDED = 0.5
-"""Share of that room from which on a request waits for its body before it takes time of the service."""
+"""Share of that room above which a request's body must arrive before the service handles the request."""
 
 BODY_AWAITED_S = 5
 BODY_AWAITED_BYTES = 64 * 1024
 LAST_CHUNK = b"\r\n\r\n"
 
 STOPPING_SILENCE_S = 5
-"""A client that is silent for longer does not keep a worker that stops from being replaced."""
+"""Seconds of silence after which a client is disconnected while the worker stops."""
 
 DRAIN_S = 5
 DRAIN_BYTES = 64 * 1024
 DRAIN_READS = 512  # 32 MiB
-DRAIN_PAUSE_S = 0.001  # gevent's sleep(0) looks at no other socket
+DRAIN_PAUSE_S = 0.001  # gevent's sleep(0) does not poll sockets
 
 
 class Client(socket.socket):
     """A connection to a client.
 
-    silent_since: when the wait for the client to send or to receive began, on the monotonic clock; None while
-    the service is at work. subscriber: the address, or the /64 of IPv6.
+    silent_since: start of the wait for the client to send or to receive, in seconds of the monotonic clock;
+    None while the service works. subscriber: the IPv4 address or the IPv6 /64 network.
     """
 
     silent_since = None
@@ -59,7 +59,7 @@ class Client(socket.socket):
         return self._waiting(super().send, *args, **options)
 
     def sendall(self, *args):
-        """Sends piece by piece with send, so that a slow client is not a silent one."""
+        """Calls send repeatedly, so that a slow client does not count as silent."""
         return self._waiting(super().sendall, *args)
 
     def _waiting(self, call, *args, **options):
@@ -68,19 +68,20 @@ class Client(socket.socket):
             return call(*args, **options)
         except (BlockingIOError, TimeoutError):
             raise
-        except OSError as error:  # for all but a few of them gunicorn would log a traceback
+        except OSError as error:  # gunicorn would log a traceback for most other errors
             raise ConnectionResetError(errno.ECONNRESET, str(error)) from error
         finally:
             self.silent_since = None
 
     def disconnect(self):
-        """The client's own greenlet finds the connection reset, wherever it waits for the client."""
+        """Shut the connection down, so that the client's greenlet gets an error wherever it waits."""
         with suppress(OSError):
             self.shutdown(socket.SHUT_RDWR)
 
     def drain(self):
-        """End the answer, then read and drop what the client still sends: closing a socket over unread bytes
-        resets it, and the client may lose the answer (RFC 9112, section 9.6)."""
+        """End the response, then discard what the client still sends. Closing a socket with unread bytes
+        resets the connection, and the client may lose the response (RFC 9112, section 9.6).
+        """
         with suppress(OSError), gevent.Timeout(DRAIN_S, False):
             self.shutdown(socket.SHUT_WR)
             for _ in range(DRAIN_READS):
@@ -91,7 +92,7 @@ class Client(socket.socket):
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """All that gunicorn asks of a listener while it serves a client."""
+    """The part of a listener that gunicorn uses while it serves a client."""
 
     name: object
 
@@ -100,11 +101,11 @@ class Listener:
 
 
 class BoundedWorker(GeventWorker):
-    """However many clients connect and then do nothing, there is room for one that sends a request.
+    """Keeps room for clients that send requests, however many idle clients connect.
 
-    Near the limit of connections those clients are disconnected that have been silent longest, beginning with
-    the address that has the most. A connection ends with a request whose body was not read to its end,
-    because nobody knows where the next request begins.
+    Near the limit of connections, it disconnects the clients of the address with the most connections that
+    have been silent longest. It closes a connection after a request whose body was not read completely,
+    because the start of the next request is unknown.
     """
 
     def __init__(self, *args, **kwargs):
@@ -118,7 +119,7 @@ class BoundedWorker(GeventWorker):
         self._names = {listener: listener.getsockname() for listener in self.sockets}
 
     def notify(self):
-        """Called each second."""
+        """Called every second. Disconnects silent clients while the worker stops."""
         super().notify()
         if not self.alive:
             before = monotonic() - STOPPING_SILENCE_S
@@ -126,7 +127,7 @@ class BoundedWorker(GeventWorker):
                 self._disconnect(client)
 
     def handle(self, listener, client, addr):
-        # A worker that stops closes its listener before it serves the clients that it has just accepted.
+        # A stopping worker closes its listener before it serves the clients that it has just accepted.
         listener = Listener(self._names[listener])
         if isinstance(client, SSLSocket):
             super().handle(listener, client, addr)
@@ -152,16 +153,16 @@ class BoundedWorker(GeventWorker):
         except StopIteration:
             drains = ours and _unread(req.body)
         finally:
-            del req.should_close  # a cycle, which would keep the body until a collection
+            del req.should_close  # breaks a cycle that would keep the body until garbage collection
         if drains:
-            req.body = None  # with what it has buffered
+            req.body = None  # frees the buffered part
             sock.drain()
         raise StopIteration
 
     def _await_body(self, req, client):
-        """Until its body comes, a request costs no more than half a head, and others may push it out.
+        """Wait for the body before the service handles the request; meanwhile the client counts as silent.
 
-        What arrives is given back as it came, before its framing is looked at.
+        The received bytes are put back unparsed.
         """
         wanted = min(getattr(req.body.reader, "length", BODY_AWAITED_BYTES), BODY_AWAITED_BYTES)
         chunked = isinstance(req.body.reader, ChunkedReader)
@@ -192,8 +193,8 @@ class BoundedWorker(GeventWorker):
 
 
 def _subscriber(addr):
-    """addr: as accept() gives it, which is no tuple for a Unix socket. This module may not import
-    app/limits/network.py, which says the same for the service.
+    """addr: from accept(); not a tuple for a Unix socket. The same rule as in app/limits/network.py, which
+    this module must not import.
     """
     if not isinstance(addr, tuple):
         return ""
@@ -204,7 +205,7 @@ def _subscriber(addr):
 
 
 def _unread(body):
-    """Whether bytes of the body may still be on their way."""
+    """Whether a part of the body may be unread."""
     if body is None:
         return False
     if body.failed:

@@ -1,4 +1,4 @@
-"""What uWSGI serves (deploy/uwsgi.ini), loaded in each of its workers after the fork."""
+"""The WSGI application for uWSGI (deploy/uwsgi.ini), loaded in each worker after the fork."""
 
 import gc
 import os
@@ -6,10 +6,10 @@ import os
 from dotenv import load_dotenv
 from gevent import monkey
 
-monkey.patch_all()  # first of all; uWSGI's own option would do it after the app is loaded
-load_dotenv()  # as gunicorn.py and Flask's command line do it: the environment wins
-os.environ.setdefault("GEVENT_RESOLVER", "ares")  # gunicorn.py says why
-gc.disable()  # and this, too
+monkey.patch_all()  # before all other imports; uWSGI's own option would patch after loading the app
+load_dotenv()  # like gunicorn.py and Flask's command line: the environment wins
+os.environ.setdefault("GEVENT_RESOLVER", "ares")  # see gunicorn.py
+gc.disable()  # see deploy/gunicorn_hooks.py
 
 from app import create_app  # noqa: E402
 
