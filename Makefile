@@ -1,4 +1,4 @@
-# Everything a newcomer needs: `make run` and `make test`.
+# Development and operation of a checkout. `make` lists the targets.
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
@@ -8,45 +8,45 @@ QUICK := tests/unit tests/contract -m "not measure and not alone and not models"
 .PHONY: help setup run up down tls check test measure coverage screenshot hostile bench static lint lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 19
 
-setup: $(VENV)/.installed models/.pulled  ## make the virtual environment and pull the models
+setup: $(VENV)/.installed models/.pulled  ## create the virtual environment and install the models
 
-run: setup  ## set up, serve on 127.0.0.1:8081, and read a sample picture over the signed API
+run: setup  ## serve on 127.0.0.1:8081 and read a sample picture through the signed API
 	@scripts/run.sh
 
-up: setup  ## start all of it under supervisord: database, Redis, mover, two instances, Nginx on port 8080
+up: setup  ## start the whole stack: database, Redis, mover, two instances, Nginx on port 8080
 	@scripts/up.sh
 
-down:  ## stop what `make up` started
+down:  ## stop the stack that `make up` started
 	@scripts/down.sh
 
-tls:  ## HTTPS with a self-signed certificate, on port 8443; NAME=host names it
+tls:  ## serve HTTPS on port 8443 with a self-signed certificate for NAME=host
 	@scripts/tls.sh $(NAME)
 
-check: static models/.pulled  ## static checks, and the tests that need no server and no model
+check: static models/.pulled  ## run static checks and the tests that need no server and no model
 	@$(BIN)/pytest -n $$(nproc) --dist loadfile $(QUICK) $(ARGS)
 
-test: setup $(VENV)/.tools $(VENV)/.browser  ## run all tests; ARGS="-k nonce" goes to pytest
+test: setup $(VENV)/.tools $(VENV)/.browser  ## run all tests; ARGS="-k nonce" passes options to pytest
 	@scripts/test.sh $(BIN) $(ARGS)
 
-measure: setup $(VENV)/.tools  ## hold times and rates to their targets, on a quiet machine
+measure: setup $(VENV)/.tools  ## run the timing tests; needs an idle machine
 	@$(BIN)/pytest -m measure -s $(ARGS)
 
-coverage: setup $(VENV)/.tools  ## which lines of app/ and config/ the tests run that need no server
+coverage: setup $(VENV)/.tools  ## measure line coverage of the tests that need no server
 	@$(BIN)/pytest -n $$(nproc) --dist loadfile --cov --cov-report=term:skip-covered tests/unit tests/contract tests/web -m "not measure and not alone" $(ARGS)
 
-hostile: setup $(VENV)/.tools  ## attack a server of its own, in namespaces that nothing can leave
+hostile: setup $(VENV)/.tools  ## run security tests against a server in isolated namespaces
 	@$(BIN)/python -m tests.hostile $(ARGS)
 
-screenshot: setup $(VENV)/.tools $(VENV)/.browser  ## take the README's picture of the console anew
+screenshot: setup $(VENV)/.tools $(VENV)/.browser  ## update the README's screenshot of the console
 	@$(BIN)/pytest tests/browser -q -k "state_of_the_console and light-en and not phone"
 	@cp var/screenshots/console-light-en.png docs/console.png
 
-bench: setup  ## measure beside PaddleX serving and rapidocr_api; ARGS="--help" goes to bench/
+bench: setup  ## compare speed and accuracy with PaddleX serving and rapidocr_api; ARGS="--help" lists options
 	@$(BIN)/python -m bench $(ARGS)
 
-lint: static  ## ruff, mypy, import-linter, pip-audit
+lint: static  ## run ruff, mypy, import-linter and pip-audit
 	@scripts/audit.sh $(BIN)
 
 static: $(VENV)/.installed $(VENV)/.tools
@@ -54,10 +54,10 @@ static: $(VENV)/.installed $(VENV)/.tools
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-lock: $(VENV)/.tools  ## pin requirements.in and requirements-dev.in anew
+lock: $(VENV)/.tools  ## update the pinned requirements from requirements.in and requirements-dev.in
 	@scripts/lock.sh
 
-clean:  ## remove what the targets above made, but neither users nor records (var/)
+clean:  ## remove all generated files except users and records in var/
 	rm -rf $(VENV) models log/* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/.installed: requirements.txt scripts/setup.sh
@@ -65,7 +65,7 @@ $(VENV)/.installed: requirements.txt scripts/setup.sh
 	@touch $@
 
 $(VENV)/.tools: requirements-dev.txt $(VENV)/.installed
-	@echo "Installing the tools for tests and checks ..."
+	@echo "Installing the development tools ..."
 	@$(BIN)/pip install --disable-pip-version-check --quiet -r requirements-dev.txt
 	@touch $@
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stop what scripts/up.sh started: Nginx first, then the instances, the databases last. Requests under way are finished.
+# Stop the stack that scripts/up.sh started: Nginx, then the instances, the databases last. Current requests finish.
 set -eu
 cd "$(dirname "$0")/.."
 conf=deploy/supervisord.conf
@@ -8,7 +8,7 @@ if [ ! -x var ]; then
     exit 1
 fi
 if ! pid=$(supervisorctl -c $conf pid 2>/dev/null); then
-    echo "It is not running."
+    echo "The stack is not running."
     exit 0
 fi
 echo "Stopping ..."
@@ -16,4 +16,4 @@ supervisorctl -c $conf shutdown >/dev/null
 while kill -0 "$pid" 2>/dev/null; do
     sleep 0.2
 done
-echo "Stopped. Users, records and logs stay in var/ and log/."
+echo "Stopped. Users, records and logs remain in var/ and log/."

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Pin the direct requirements and all that they bring, with hashes.
+# Pin the direct requirements and their dependencies, with hashes.
 set -eu
 for name in requirements requirements-dev; do
     .venv/bin/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe \

@@ -1,17 +1,17 @@
 #!/bin/sh
-# Make the virtual environment in $1 and install the pinned requirements, saying what is missing before pip does.
+# Create the virtual environment $1 and install the pinned requirements. Checks Python and system packages first.
 set -eu
 venv=$1
 
 python=${PYTHON:-python3}
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-    echo "Python 3.11 or newer is needed; \"$python\" is $("$python" --version). Set PYTHON=/path/to/python3.11." >&2
+    echo "Python 3.11 or newer is required; \"$python\" is $("$python" --version). Set PYTHON=/path/to/python3.11." >&2
     exit 1
 }
 
 missing=""
 "$python" -c 'import ensurepip' 2>/dev/null || missing="$missing python3-venv"
-# OpenCV, as PaddleOCR brings it, loads these two; a bare Debian lacks them.
+# PaddleOCR's OpenCV needs these two libraries, which a minimal Debian lacks.
 /sbin/ldconfig -p | grep -q 'libGL\.so\.1' || missing="$missing libgl1"
 /sbin/ldconfig -p | grep -q 'libglib-2\.0\.so\.0' || missing="$missing libglib2.0-0"
 if [ -n "$missing" ]; then

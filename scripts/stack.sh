@@ -1,8 +1,8 @@
 #!/bin/sh
-# Run a command as the user of the stack that `make up` starts, with its settings:  scripts/stack.sh flask users list
+# Run a command as the user of the stack of `make up`, with its settings:  scripts/stack.sh flask users list
 #
-# Nothing of the stack runs as root. For root the command runs as the system account STACK_USER (`ocr`, made if it is
-# missing), which owns var/ and log/ and can read the code. For everybody else it runs as the user who asks.
+# No part of the stack runs as root. Called by root, the script runs the command as the system account STACK_USER (default
+# `ocr`, created if missing), which owns var/ and log/ and can read the code. Otherwise it runs it as the calling user.
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -10,35 +10,35 @@ PATH=$PATH:/usr/sbin:/sbin
 own_state() {
     if ! id -u "$user" >/dev/null 2>&1; then
         useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin "$user"
-        echo "Made the system account $user, as which the stack runs (STACK_USER names another)." >&2
+        echo "Created the system account $user, which runs the stack (STACK_USER selects another account)." >&2
     fi
     if [ "$(id -u "$user")" -eq 0 ]; then
-        echo "STACK_USER=$user is root: name an ordinary account." >&2
+        echo "STACK_USER=$user is root: choose an unprivileged account." >&2
         exit 1
     fi
-    # This account may have put links into both folders. Root changes only what they hold themselves: `chown -R -H`
-    # would follow a link to /etc/shadow, and a path may change between find and chown unless -execdir enters its folder.
-    # -execdir refuses a PATH with a relative folder in it.
+    # The account may have created symbolic links in both folders, which root must not follow: `chown -R -H` would follow a
+    # link to /etc/shadow. -execdir enters each folder, so no path can change between find and chown. It refuses a PATH
+    # with a relative folder.
     PATH=/usr/bin:/bin find var/. log/. ! -user "$user" \( -type d -o -links 1 \) -execdir chown -h "$user:" {} +
     chmod 0700 var
 }
 
-# The group of the stack's user may read the code and .env, which root may have made under a strict umask, and nothing else.
+# Let the group of the stack's user read only the code and .env, which root may have created with a strict umask.
 share_code() {
     if [ -n "$(find .env ! -user "$user" ! -perm -004 2>/dev/null)" ] && [ "$(id -gn "$user")" != "$user" ]; then
-        echo "The user $user cannot read .env, and its group may have other members: move the settings to var/stack.env." >&2
+        echo "The user $user cannot read .env, and its group may have other members: put the settings into var/stack.env." >&2
         exit 1
     fi
     for part in . .env .flaskenv gunicorn.py run_ocr_flask.py app config deploy samples scripts models .venv; do
         [ -e "$part" ] || continue
         [ "$part" != . ] && depth="" || depth="-maxdepth 0"
-        # shellcheck disable=SC2086  # two words or none
+        # shellcheck disable=SC2086  # intentionally split: two words or none
         find "$part" $depth ! -path deploy/.env ! -type l \( ! -perm -004 -o -type d ! -perm -005 \) \
             -exec chgrp "$(id -g "$user")" {} + -exec chmod g+rX {} +
     done
 }
 
-# The folders that a server needs, one a line: this one, those that its links lead to, and Python's own.
+# Print the folders that a server needs, one per line: the checkout, the targets of its links, and Python's folders.
 needed() {
     printf '%s\n' "$PWD"
     for link in .venv models var log; do
@@ -47,7 +47,7 @@ needed() {
     link=.venv/bin/python
     [ -x $link ] || return 0
     $link -I -c 'import os, sys; print(sys.base_prefix, os.path.realpath(sys.base_prefix), sep="\n")'
-    while [ -L "$link" ]; do  # each hop on the way to the interpreter
+    while [ -L "$link" ]; do  # every link on the way to the interpreter
         target=$(readlink "$link")
         case $target in
             /*) link=$target; dirname "$(dirname "$link")" ;;
@@ -70,7 +70,7 @@ unreachable() {
     done
 }
 
-# The highest folder on the way to $1 that the user cannot enter.
+# Print the topmost folder on the path of $1 that the user cannot enter.
 closed_above() {
     case $1 in
         /) return ;;
@@ -83,12 +83,12 @@ closed_above() {
     fi
 }
 
-# In a mount namespace of our own, a closed folder such as /root is covered by an empty one that holds, at their own
-# paths, only the folders that the servers need. Nothing is copied, and outside nothing changes.
+# In a private mount namespace, replace an inaccessible folder such as /root by an empty one that contains, at their original
+# paths, only the folders that the servers need. It copies nothing and does not change anything outside.
 uncover() {
     while closed=$(unreachable) && [ -n "$closed" ]; do
         above=$(closed_above "$closed")
-        [ -n "$above" ] && [ "$above" != "$closed" ] || break  # its own mode is what closes it
+        [ -n "$above" ] && [ "$above" != "$closed" ] || break  # the mode of the folder itself denies access
         stage=$(mktemp -d /tmp/stack.XXXXXX)
         mount -t tmpfs -o mode=0755,size=1m stack "$stage"
         for folder in $folders; do
@@ -105,7 +105,7 @@ uncover() {
 }
 
 if [ "$(id -u)" -eq 0 ]; then
-    set -f  # the folders below are split at line ends, and none is a pattern
+    set -f  # the list of folders is split at line ends, without pathname expansion
     user=${STACK_USER:-ocr}
     if [ -z "${STACK_UNCOVERED:-}" ]; then
         own_state
@@ -122,8 +122,8 @@ if [ "$(id -u)" -eq 0 ]; then
     closed=$(unreachable)
     if [ -n "$closed" ]; then
         above=$(closed_above "$closed")
-        echo "The user $user cannot read ${above:-$closed}, and no server runs as root instead." >&2
-        echo "Move the checkout to a folder that everybody may enter, such as /opt, or open that one." >&2
+        echo "The user $user cannot read ${above:-$closed}, and the servers must not run as root." >&2
+        echo "Move the checkout to a folder that everybody may enter, such as /opt, or make that folder accessible." >&2
         exit 1
     fi
     unset STACK_UNCOVERED TMPDIR

@@ -1,13 +1,13 @@
 #!/bin/sh
-# All tests: first beside each other, a file at a time in each worker, then those that hold a time to a bound.
-# Usage: scripts/test.sh BIN [ARGUMENT OF PYTEST ...]
+# Run all tests: most of them in parallel, distributed by file, then those that need the machine for themselves.
+# Usage: scripts/test.sh BIN [PYTEST ARGUMENT ...]
 set -u
 bin=$1
 shift
-workers=$(($(nproc) + 1)) # one more than cores, because most tests wait
+workers=$(($(nproc) + 1)) # more workers than cores, because most tests wait
 [ "$workers" -le 8 ] || workers=8
 
-none=5 # what pytest ends with where no test is chosen
+none=5 # pytest's exit status if no test is selected
 "$bin/pytest" -n "$workers" --dist loadfile --no-loadscope-reorder -m "not measure and not alone" "$@"
 together=$?
 "$bin/pytest" -m "alone" "$@"

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Start the whole service on this machine under supervisord: MariaDB, Redis, the mover, two instances, Nginx. `make down` stops it.
-# All of it runs as one user, whom scripts/stack.sh chooses.
+# All processes run as one user, chosen by scripts/stack.sh.
 set -eu
 cd "$(dirname "$0")/.."
 PATH=$PATH:/usr/sbin:/sbin
@@ -14,31 +14,31 @@ for pair in supervisord:supervisor nginx:nginx-light mariadbd:mariadb-server red
 done
 if [ -n "$missing" ]; then
     echo "Debian packages are missing. Run as root:  apt-get update && apt-get install -y$missing" >&2
-    echo "(Their own servers need not run: make up starts others, with their data in var/.)" >&2
+    echo "(The packages' own services need not run: make up starts separate servers with their data in var/.)" >&2
     exit 1
 fi
 [ "$(id -u)" -ne 0 ] || exec scripts/stack.sh scripts/up.sh
-me=$(id -un 2>/dev/null) || me=$(id -u)  # in a container a user may have no name
+me=$(id -un 2>/dev/null) || me=$(id -u)  # in a container, a user may have no name
 if pid=$(supervisorctl -c $conf pid 2>/dev/null); then
     if [ "$(stat -c %u "/proc/$pid")" -ne "$(id -u)" ]; then
-        echo "It runs as $(stat -c %U "/proc/$pid"), not as $me. First stop it:  make down" >&2
+        echo "The stack runs as $(stat -c %U "/proc/$pid"), not as $me. Stop it first:  make down" >&2
         exit 1
     fi
-    echo "It is already running:"
+    echo "The stack is already running:"
     supervisorctl -c $conf status && exit 0
-    echo "Not all of it runs. Stop it and start it again:  make down up" >&2
+    echo "A part of the stack is not running. Restart it:  make down up" >&2
     exit 1
 fi
-rm -f var/*.sock  # left by a power cut, and taken below for those of servers that have started
+rm -f var/*.sock  # left over after a power failure; the checks below would mistake them for running servers
 
-# Redis and the instances trust whoever opens their sockets, so each lies in a folder that only this user enters.
+# Redis and the instances trust every process that opens their sockets, so only this user may enter the sockets' folders.
 umask 077
 if ! mkdir -p var/redis var/web1 var/web2 || ! chmod 0700 var var/web1 var/web2 || [ ! -w log ]; then
-    echo "The user $me needs var/ and log/; they belong to $(stat -c %U var) and $(stat -c %U log)." >&2
+    echo "The user $me must own var/ and log/; they belong to $(stat -c %U var) and $(stat -c %U log)." >&2
     exit 1
 fi
 if [ ! -f var/stack.env ]; then
-    echo "Choosing a password for the database; settings are in var/stack.env ..."
+    echo "Generating the database password; var/stack.env contains it and all settings ..."
     password=$("$bin/python" -c 'import secrets; print(secrets.token_urlsafe(24))')
     cat >var/stack.env <<END
 OCR_STATE__DATABASE_URL=mysql+pymysql://ocr:$password@localhost/ocr?unix_socket=$PWD/var/mariadb.sock
@@ -54,15 +54,15 @@ CREATE USER IF NOT EXISTS ocr@localhost IDENTIFIED BY '$password';
 GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP, REFERENCES ON ocr.* TO ocr@localhost;
 END
 fi
-# The administrator of the database proves by the socket who it is, and has no password: root, or else the stack's user.
+# The database's administrator (root, or the stack's user) authenticates by the Unix socket, without a password.
 admin=$me
-[ "$admin" != ocr ] || admin=root  # `ocr` is the service's own account there
+[ "$admin" != ocr ] || admin=root  # `ocr` is the service's account in the database
 if [ ! -d var/mariadb ]; then
-    echo "Making an empty database in var/mariadb ..."
+    echo "Creating an empty database in var/mariadb ..."
     mariadb-install-db --no-defaults --datadir="$PWD/var/mariadb" --skip-test-db --auth-root-authentication-method=socket \
         --auth-root-socket-user="$admin" >log/mariadb.log 2>&1 || { tail -n 20 log/mariadb.log >&2; exit 1; }
 fi
-# At each start, since older releases made root accounts that asked for no password.
+# At every start, because older releases created root accounts without a password.
 cat - var/mariadb.sql >var/mariadb-init.sql <<END
 ALTER USER IF EXISTS root@localhost IDENTIFIED VIA unix_socket;
 CREATE USER IF NOT EXISTS '$admin'@localhost IDENTIFIED VIA unix_socket;
@@ -71,7 +71,7 @@ DELETE FROM mysql.global_priv WHERE User = '' OR (User = 'root' AND Host <> 'loc
 FLUSH PRIVILEGES;
 END
 
-# Two instances share the cores; each of their workers holds its own models.
+# The two instances share the cores; each worker loads its own models.
 cores=$(nproc)
 WEB_CONCURRENCY=${WEB_CONCURRENCY:-$((cores / 8 > 1 ? cores / 8 : 1))}
 each=$((cores / 2 / WEB_CONCURRENCY > 1 ? cores / 2 / WEB_CONCURRENCY : 1))
@@ -82,7 +82,7 @@ METRICS_PORT_2=${METRICS_PORT_2:-9082}
 STACK=$PWD/var
 MARIADBD=$(command -v mariadbd)
 REDIS_SERVER=$(command -v redis-server)
-NGINX_PROGRAM=$(command -v nginx)  # a variable NGINX means sockets to Nginx
+NGINX_PROGRAM=$(command -v nginx)  # not NGINX, which Nginx interprets as inherited sockets
 LOGROTATE=$(command -v logrotate)
 sed "s#/opt/ocr/#$PWD/#g" deploy/logrotate.conf >var/logrotate.conf
 export WEB_CONCURRENCY OCR_ENGINE__CORES OCR_ENGINE__THREADS METRICS_PORT_1 METRICS_PORT_2
@@ -96,7 +96,7 @@ supervisord -c $conf
 left=300
 until [ -S var/mariadb.sock ] && [ -S var/redis.sock ]; do
     left=$((left - 1))
-    [ $left -gt 0 ] || { echo "They do not come up; log/mariadb.log or log/redis.log says why." >&2; exit 1; }
+    [ $left -gt 0 ] || { echo "MariaDB or Redis did not start; see log/mariadb.log and log/redis.log." >&2; exit 1; }
     sleep 0.2
 done
 "$bin/flask" --env-file var/stack.env db init
@@ -121,7 +121,7 @@ left=120
 until ready >/dev/null 2>&1; do
     left=$((left - 1))
     if [ $left -eq 0 ] || ! supervisorctl -c $conf pid >/dev/null 2>&1; then
-        echo "It did not come up. What is not RUNNING here has its reason in log/NAME.log or var/NAME/log/error.log:" >&2
+        echo "The stack did not start. For each part that is not RUNNING, see log/NAME.log or var/NAME/log/error.log:" >&2
         supervisorctl -c $conf status >&2 || true
         exit 1
     fi
@@ -135,12 +135,13 @@ Serving on $address  (HTTPS: make tls)
   instances   var/web1/ocr.sock, var/web2/ocr.sock; logs in var/web1/log, var/web2/log
   metrics     http://127.0.0.1:$METRICS_PORT_1/metrics, http://127.0.0.1:$METRICS_PORT_2/metrics
   database    var/mariadb.sock; data in var/mariadb, the password in var/stack.env; $admin administers it
-  Redis       var/redis.sock; data in var/redis. What it has, log/mover.log says, goes to the database
+  Redis       var/redis.sock; data in var/redis
+  mover       moves usage records from Redis to the database; log in log/mover.log
   Nginx       deploy/nginx.conf; logs in log/
 
-All of it runs as $me, and so does what scripts/stack.sh runs:
+All parts run as $me, and so do commands after scripts/stack.sh:
 
   scripts/stack.sh flask users add NAME                              add a user
-  scripts/stack.sh supervisorctl -c $conf status   look at all parts; restart web1, then web2, after an upgrade
-  make down                                                          stop everything, gracefully
+  scripts/stack.sh supervisorctl -c $conf status   show all parts; after an upgrade restart web1, then web2
+  make down                                                          stop everything gracefully
 END

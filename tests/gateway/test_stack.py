@@ -74,7 +74,7 @@ def test_a_second_make_up_says_that_it_runs(stack: Stack) -> None:
     stack.run(*SUPERVISORCTL, "stop", "logrotate")
     partly = stack.attempt("scripts/up.sh")
     stack.run(*SUPERVISORCTL, "start", "logrotate")
-    assert partly.returncode == 1 and "Not all of it runs" in partly.stderr
+    assert partly.returncode == 1 and "A part of the stack is not running" in partly.stderr
 
 
 def test_what_dies_is_started_again_and_nobody_notices(stack: Stack, caller: Caller) -> None:
@@ -91,7 +91,7 @@ def test_https_and_http_2_by_make_tls(stack: Stack, caller: Caller) -> None:
     certificate = stack.root / "var" / "tls" / "cert.pem"
     url = f"https://localhost:{stack.tls_port}"
     with sibling("slt", 8082, stack.root / "deploy"):
-        assert "Nginx was reloaded" in stack.run("scripts/tls.sh")
+        assert "Reloaded Nginx" in stack.run("scripts/tls.sh")
         await_true(lambda: answers(url, certificate), 10)
         told = requests.get(f"{url}/slt", headers=FORGED, verify=str(certificate), timeout=10)
     assert_told_the_truth(told, "/slt", "https")
