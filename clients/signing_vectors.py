@@ -1,7 +1,7 @@
 """Write the table of signing vectors: `python clients/signing_vectors.py > clients/signing-vectors.json`.
 
-It goes by the rules in the README alone, byte by byte, and lets openssl compute. Neither the service's
-code nor a client's is used, since the table is what they are held to.
+It implements the rules of the README independently, byte by byte, and computes with openssl. It uses no code
+of the service or of a client, because the table tests both.
 """
 
 import json
@@ -13,7 +13,7 @@ SECRET = "7uJ4vS0y-Qm1pK9_TtWbZr2xN6cA8eDf"
 LABELS = {"username": "alice", "timestamp": 1795203755, "nonce": "Bbp-Io52REKkU6hr"}
 URL = "https://example.com/receipt.jpg"
 
-# name of the vector, secret, fields beside (or instead of) LABELS
+# name of the vector, secret, fields in addition to (or instead of) LABELS
 SIGNED = [
     ("a URL", SECRET, {"picture_url": URL}),
     ("a sent picture, by its digest", SECRET, {"picture_sha256": "0123456789abcdef" * 4}),
@@ -45,7 +45,7 @@ SIGNED = [
     ("a secret of shell characters", "$(x) `y` \"z\" 'q' \\n %s * &", {"picture_url": URL}),
 ]
 
-# the original scheme; for users who may, and for no new client
+# the original scheme, for permitted users; new clients must not use it
 SIGNED_MD5 = [
     ("the original scheme", "their secret", {"username": "legacy", "nonce": "7", "picture_url": URL}),
     (

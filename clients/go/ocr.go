@@ -1,9 +1,9 @@
-// Read the text of a picture with the signed OCR service, with the standard library alone.
+// Read the text of a picture with the OCR service. Needs only the standard library.
 //
 //	go run ocr.go FILE|URL [NAME=VALUE ...]    prints the text
-//	go run ocr.go --sign NAME=VALUE ...        prints the string to sign for these fields, and its sign
+//	go run ocr.go --sign NAME=VALUE ...        prints the string to sign and the signature of these fields
 //
-// OCR_USER and OCR_SECRET say who signs, OCR_URL where the service is.
+// Environment: OCR_USER, OCR_SECRET, and OCR_URL (URL of the service).
 package main
 
 import (
@@ -27,17 +27,17 @@ import (
 
 const tries = 5
 
-// comeBack are the status codes that pass soon: rate_limited, busy, dependency_unavailable. Nothing was read then.
-// A quota has a Retry-After, too, but of up to a month.
+// comeBack are the temporary errors: rate_limited, busy, dependency_unavailable. The picture was not read.
+// quota_exhausted is not one of them: its Retry-After is up to a month.
 var comeBack = map[int]bool{12: true, 17: true, 18: true}
 
-// Client reads pictures; goroutines may share it.
+// Client reads pictures. It is safe for concurrent use.
 type Client struct {
 	URL, User, Secret string
-	HTTP              http.Client // give it a Timeout longer than the request's timeout_ms
+	HTTP              http.Client // its Timeout must be longer than the request's timeout_ms
 }
 
-// Answer is the service's; status code 6 stands for a picture that was read.
+// Answer is a response of the service. Status code 6 means that the picture was read.
 type Answer struct {
 	StatusCode *int   `json:"status_code"`
 	Error      string `json:"error"`
@@ -51,7 +51,7 @@ type Answer struct {
 	RequestID string `json:"request_id"`
 }
 
-// Refusal is an answer without text.
+// Refusal is an error response of the service.
 type Refusal struct {
 	Answer
 	HTTP int
@@ -61,9 +61,9 @@ func (refusal *Refusal) Error() string {
 	return fmt.Sprintf("HTTP %d: %s (%s)", refusal.HTTP, refusal.Tips, refusal.Answer.Error)
 }
 
-// Read returns the answer for a picture: fields holds picture_url, or image its bytes; options go into fields.
-// An error is a *Refusal, or one of HTTP's: then the picture may have been read and charged, unless no connection
-// came about, and it is for you to decide whether to send it again.
+// Read returns the response for a picture: either fields contains picture_url, or image contains the file's bytes.
+// fields also contains the options. An error is a *Refusal or an error of net/http. After the latter, the picture may
+// have been read and charged unless the connection failed: decide whether to send it again.
 func (client *Client) Read(fields map[string]string, image []byte) (*Answer, error) {
 	for left := tries - 1; ; left-- {
 		body, contentType, err := client.form(fields, image)
@@ -148,7 +148,7 @@ func stringToSign(fields map[string]string) string {
 	return strings.Join(signed, "&")
 }
 
-// encode differs from a form's encoding in the space alone.
+// encode percent-encodes like a form, except for the space.
 func encode(text string) string {
 	return strings.ReplaceAll(url.QueryEscape(text), "+", "%20")
 }

@@ -21,18 +21,18 @@ import javax.crypto.Mac;
 import javax.crypto.spec.SecretKeySpec;
 
 /**
- * Read the text of a picture with the signed OCR service: Java 11 or newer, no dependencies.
+ * Read the text of a picture with the OCR service: Java 11 or newer, no dependencies.
  *
- * <p>{@code java Ocr.java FILE|URL [NAME=VALUE ...]} prints the service's answer as JSON. OCR_USER and OCR_SECRET
- * say who signs, OCR_URL where the service is. {@code java Ocr.java --sign NAME=VALUE ...} prints the string to
- * sign for these fields, and its sign.
+ * <p>{@code java Ocr.java FILE|URL [NAME=VALUE ...]} prints the service's response as JSON. Environment: OCR_USER,
+ * OCR_SECRET, and OCR_URL (URL of the service). {@code java Ocr.java --sign NAME=VALUE ...} prints the string to
+ * sign and the signature of these fields.
  */
 public final class Ocr {
     private static final int TRIES = 5;
 
     /**
-     * Answers that pass soon: rate_limited, busy, dependency_unavailable. Nothing was read then. A quota has a
-     * Retry-After, too, but of up to a month.
+     * Temporary errors: rate_limited, busy, dependency_unavailable. The picture was not read. quota_exhausted is not
+     * one of them: its Retry-After is up to a month.
      */
     private static final Pattern COME_BACK = Pattern.compile("\"status_code\"\\s*:\\s*(12|17|18)\\b");
 
@@ -50,12 +50,12 @@ public final class Ocr {
     }
 
     /**
-     * The service's answer, a JSON object: status 200 and {@code "status_code": 6} for a picture that was read.
+     * The service's response, a JSON object: status 200 and {@code "status_code": 6} if the picture was read.
      *
-     * @param fields picture_url, or none for a file; and options, such as charset
+     * @param fields picture_url, unless image is given, and options such as charset
      * @param image the file's bytes; null for a URL
-     * @throws IOException if no answer came. The picture may have been read and charged then, unless it is a
-     *     ConnectException or HttpConnectTimeoutException: it is for you to decide whether to send it again.
+     * @throws IOException if there is no response. Unless it is a ConnectException or HttpConnectTimeoutException, the
+     *     picture may have been read and charged: decide whether to send it again.
      */
     public HttpResponse<String> read(Map<String, String> fields, byte[] image)
             throws IOException, InterruptedException, GeneralSecurityException {
@@ -115,7 +115,7 @@ public final class Ocr {
                 .collect(Collectors.joining("&"));
     }
 
-    /** URLEncoder writes forms, which differ from RFC 3986 in three characters. */
+    /** URLEncoder encodes forms, whose encoding differs from RFC 3986 in three characters. */
     private static String encode(String text) {
         return URLEncoder.encode(text, StandardCharsets.UTF_8)
                 .replace("+", "%20").replace("*", "%2A").replace("%7E", "~");

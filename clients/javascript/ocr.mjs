@@ -1,19 +1,19 @@
-// Read the text of a picture with the signed OCR service: Node 18 or newer, and browsers. No dependencies.
+// Read the text of a picture with the OCR service: Node 18 or newer, and browsers. No dependencies.
 //
 //   import { read } from "./ocr.mjs";
 //   const answer = await read(blobOrUrl, { url, user, secret, options: { charset: "digits" } });
 //   console.log(answer.result);
 //
-// Web Crypto is there on https:// and localhost only. Whoever is given a page can read the secret in it.
+// Web Crypto works only on https:// and localhost. Everybody who can open a page can read a secret in it.
 
-const crypto = globalThis.crypto ?? (await import("node:crypto")).webcrypto; // Node 18 has no global one
+const crypto = globalThis.crypto ?? (await import("node:crypto")).webcrypto; // Node 18 has no global crypto
 const utf8 = new TextEncoder();
 const TRIES = 5;
-// rate_limited, busy and dependency_unavailable pass soon, and nothing was read. A quota's Retry-After is up to a month.
+// Temporary errors: rate_limited, busy, dependency_unavailable. quota_exhausted is not one: it may last a month.
 const COME_BACK = [12, 17, 18];
 const TIMEOUT_MS = 75_000;
 
-/** The service's refusal; `message` is its sentence for people, `answer` the whole of it. */
+/** An error response of the service: `message` is its message for people, `answer` the whole response. */
 export class OcrError extends Error {
   constructor(answer, http) {
     super(answer.tips ?? `HTTP ${http}, but not from the OCR service`);
@@ -23,9 +23,9 @@ export class OcrError extends Error {
 }
 
 /**
- * The service's answer for a picture: a URL as a string, or a Blob.
- * Throws OcrError. A TypeError of fetch's, or a timeout, may mean that the answer got lost: the picture may have
- * been read and charged then, so it is for you to decide whether to send it again.
+ * The service's response for a picture: a URL as a string, or a Blob.
+ * Throws OcrError. After a TypeError of fetch or a timeout, the response may be lost and the picture read and
+ * charged: decide whether to send it again.
  */
 export async function read(picture, { url, user, secret, options = {} }) {
   for (let left = TRIES - 1; ; left--) {
@@ -68,7 +68,7 @@ export function stringToSign(fields) {
 }
 
 function encode(value) {
-  const left = /[!'()*]/g; // what encodeURIComponent leaves as it is, and the signature does not
+  const left = /[!'()*]/g; // encodeURIComponent does not encode these, the signature does
   return encodeURIComponent(value).replace(left, (c) => "%" + c.charCodeAt(0).toString(16).toUpperCase());
 }
 
@@ -76,7 +76,7 @@ function parsed(text) {
   try {
     return JSON.parse(text) ?? {};
   } catch {
-    return {}; // a proxy's page
+    return {}; // not JSON, for example a proxy's page
   }
 }
 

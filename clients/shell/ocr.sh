@@ -1,16 +1,16 @@
 #!/bin/sh
-# Read the text of a picture: needs curl and openssl, and prints the service's answer as JSON.
+# Read the text of a picture with the OCR service, and print the response as JSON. Needs curl and openssl.
 #
 #   ocr.sh FILE|URL [NAME=VALUE ...]     e.g.  ocr.sh receipt.jpg charset=digits orient=true
-#   ocr.sh --sign NAME=VALUE ...         print the string to sign for these fields, and its sign
+#   ocr.sh --sign NAME=VALUE ...         print the string to sign and the signature of these fields
 #
-# OCR_USER and OCR_SECRET say who signs, OCR_URL where the service is. Exit status: 0 if the picture was read, 1 if
-# not (the answer says why), 2 for wrong usage, 3 if no answer came: the picture may have been read and charged.
+# Environment: OCR_USER, OCR_SECRET, and OCR_URL (URL of the service). Exit status: 0 if the picture was read, 1 if not
+# (see the response), 2 for wrong usage, 3 if there is no response: the picture may have been read and charged.
 set -eu
 export LC_ALL=C
 
 tries=5
-# rate_limited, busy and dependency_unavailable pass soon, and nothing was read. A quota's Retry-After is up to a month.
+# Temporary errors: rate_limited, busy, dependency_unavailable. quota_exhausted is not one: it may last a month.
 come_back='"status_code": *(12|17|18)[^0-9]'
 
 usage() {
@@ -23,7 +23,7 @@ die() {
     exit 2
 }
 
-encode() { # percent-encode $1, all but A-Z a-z 0-9 - . _ ~
+encode() { # percent-encode $1, except A-Z a-z 0-9 - . _ ~
     printf %s "$1" | od -An -v -tu1 | awk '{
         for (i = 1; i <= NF; i++) {
             byte = sprintf("%c", $i + 0)
@@ -39,8 +39,8 @@ string_to_sign() { # of the arguments NAME=VALUE
     done | sort -t= -k1,1 | paste -sd'&' - | tr -d '\n'
 }
 
-# HMAC-SHA256 with the key in OCR_SECRET, by its definition in RFC 2104: openssl takes a key as an argument only,
-# and arguments are to be seen in the list of processes. printf is the shell's own and no process.
+# HMAC-SHA256 with the key in OCR_SECRET, implemented from RFC 2104: openssl accepts a key only as an argument, which
+# the list of processes shows. printf is built into the shell and starts no process.
 hmac() { # of $1
     if [ ${#OCR_SECRET} -gt 64 ]; then
         key=$(printf %s "$OCR_SECRET" | openssl dgst -sha256 -binary | od -An -v -tu1)
@@ -96,7 +96,7 @@ answer=$(mktemp -d)
 trap 'rm -rf "$answer"' EXIT
 trap 'exit 130' INT TERM
 
-send() { # the fields NAME=VALUE, signed anew; the file goes by standard input, so that its name does not matter
+send() { # sign and send the fields NAME=VALUE; the file goes through standard input, so that any file name works
     set -- "username=$OCR_USER" "timestamp=$(date +%s)" "nonce=$(openssl rand -hex 12)" "$@"
     set -- "$@" "sign=$(hmac "$(string_to_sign "$@")")"
     for field; do

@@ -110,7 +110,7 @@ def test_charset_digits_finds_digits_alone(run: Run) -> None:
         ((), "Missing argument"),
         (("missing.png",), "does not exist"),
         (("ftp://example.com/a.png",), "neither an http nor an https URL"),
-        ((RECEIPT, "--secret-file", os.devnull), "there is no secret"),
+        ((RECEIPT, "--secret-file", os.devnull), "the secret is missing"),
     ],
 )
 def test_wrong_usage_is_2_before_anything_is_sent(run: Run, arguments: tuple[object, ...], says: str) -> None:
@@ -138,7 +138,7 @@ def test_the_secret_may_come_from_a_file_but_from_no_option(
 
 def test_help_tells_of_the_environment_and_the_exit_status(run: Run) -> None:
     said = run("--help").stdout
-    for word in ("OCR_URL", "OCR_USER", "OCR_SECRET", "Exit status", "  3  ended early"):
+    for word in ("OCR_URL", "OCR_USER", "OCR_SECRET", "Exit status", "  3  stopped early"):
         assert word in said
 
 

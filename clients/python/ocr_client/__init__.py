@@ -1,4 +1,4 @@
-"""Client of the signed OCR service: pictures in, text out.
+"""Client library of the OCR service.
 
 with Client("https://ocr.example.com/ocr", "alice", secret) as ocr:
     print(ocr.read(Path("receipt.jpg")).text)

@@ -1,4 +1,4 @@
-"""A recognised picture, as the service tells of it. Fields that are new to this client are passed over."""
+"""The service's response for a recognised picture. Unknown fields are ignored."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ Quad = tuple[Point, Point, Point, Point]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of text. score: 0-1. box: in pixels of the upright picture, clockwise from where the text
-    begins; None if `boxes=False` was asked for."""
+    """One line of text. score: 0-1. box: corners in pixels of the upright picture, clockwise from where the
+    text begins; None with `boxes=False`.
+    """
 
     text: str
     score: float
@@ -21,7 +22,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class PictureInfo:
-    """Upright size in pixels, container format, and the digest of the bytes that were read."""
+    """Upright size in pixels, file format, and SHA-256 of the file in lower-case hex."""
 
     width: int
     height: int
@@ -31,7 +32,7 @@ class PictureInfo:
 
 @dataclass(frozen=True, slots=True)
 class Elapsed:
-    """Milliseconds spent in the service: waiting, fetching, decoding, reading, and in all."""
+    """Milliseconds spent in the service: in the queue, downloading, decoding, reading, and in total."""
 
     queue: int
     fetch: int
@@ -42,7 +43,7 @@ class Elapsed:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """Recognitions granted and left; both None for a user without limit."""
+    """Recognitions granted and remaining; both None for an unlimited user."""
 
     limit: int | None
     remaining: int | None
@@ -50,7 +51,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """text: the lines in reading order, joined by line breaks; empty where there is no text."""
+    """text: the lines in reading order, joined by line breaks; empty if the picture has no text."""
 
     text: str
     lines: tuple[Line, ...]
@@ -62,7 +63,7 @@ class Result:
 
     @classmethod
     def of(cls, body: dict[str, Any]) -> Result:
-        """Raises KeyError or TypeError where the body is not the contract's."""
+        """Raises KeyError or TypeError if the body is not a response of the service."""
         return cls(
             text=body["result"],
             lines=tuple(Line(x["text"], x["score"], _quad(x.get("box"))) for x in body["lines"]),

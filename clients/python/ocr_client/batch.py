@@ -1,4 +1,4 @@
-"""Many pictures, several at once, told in their order; with threads and on an event loop."""
+"""Read many pictures concurrently, with results in order; with threads and with asyncio."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ocr_client.request import Picture
 
 Job = TypeVar("Job")
 
-# How many pictures are begun before the first of them is told, for each that is read at once.
+# Pictures submitted ahead of the oldest unfinished one, as a multiple of the concurrency.
 AHEAD = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a picture: one of result and error. OSError is its file's, ValueError for no URL."""
+    """The result or the error of a picture. OSError: unreadable file. ValueError: invalid URL."""
 
     picture: Picture
     result: Result | None = None
@@ -32,7 +32,7 @@ class Outcome:
 
 
 class _Batch:
-    """error: what ended it, once it came."""
+    """error: the error that ended the batch, if any."""
 
     def __init__(self) -> None:
         self.error: OcrError | None = None
@@ -46,15 +46,15 @@ class _Batch:
     def in_order(
         self, pictures: Iterable[Picture], begin: Callable[[Picture], Job], ahead: int
     ) -> Iterator[Job]:
-        """Begin the pictures, `ahead` of them at the most before the first is told."""
-        begun: deque[Job] = deque()
+        """Begin at most `ahead` pictures before yielding the first job; yields the jobs in order."""
+        started: deque[Job] = deque()
         for picture in pictures:
             if self.error is not None:
                 break
-            begun.append(begin(picture))
-            if len(begun) == ahead:
-                yield begun.popleft()
-        yield from begun
+            started.append(begin(picture))
+            if len(started) == ahead:
+                yield started.popleft()
+        yield from started
 
 
 def in_threads(

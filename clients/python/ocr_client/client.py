@@ -1,4 +1,4 @@
-"""The two clients: the same conversation, held with threads or on an event loop."""
+"""The synchronous and the asynchronous client, which follow the same conversation."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from ocr_client.conversation import Conversation, Reply, Send, conversation
 from ocr_client.request import Caller, Options, Picture
 
 PATIENCE_S = 60.0
-# Longer than the longest timeout_ms, so that the service's own answer comes first.
+# Longer than the maximum timeout_ms, so that the service responds first.
 TIMEOUT = httpx2.Timeout(10, read=75)
-# A connection is given up before the service or Nginx does so: a request sent into its closing would be lost.
+# Shorter than the keep-alive of service and Nginx: a request on a connection being closed would be lost.
 LIMITS = httpx2.Limits(keepalive_expiry=2.0)
 CONCURRENCY = 4
 
@@ -44,17 +44,17 @@ class _Calls(Generic[Http]):
 
 
 class Client(_Calls[httpx2.Client]):
-    """Reads pictures; threads may share it.
+    """Reads pictures. Thread-safe.
 
-    url: of the service, with `/ocr` at its end. patience_s: how long a picture may wait in all while the
-    service is busy or cannot be reached; 0 never tries again. http: a client of your own where a proxy or a
-    private CA asks for one; closing it is yours.
+    url: of the service, ending in `/ocr`. patience_s: maximum total wait per picture, in seconds, while the
+    service is busy or unreachable; 0 disables retries. http: your own client, for example for a proxy or a
+    private CA; you close it.
     """
 
     _new_http = httpx2.Client
 
     def read(self, picture: Picture, **options: Unpack[Options]) -> Result:
-        """The text of one picture: a URL, a pathlib.Path, or its bytes. Raises OcrError."""
+        """Read one picture: a URL, a pathlib.Path or bytes. Raises OcrError, OSError, ValueError."""
         steps = self._conversation(picture, options)
         reply: Reply = None
         while True:
@@ -76,10 +76,10 @@ class Client(_Calls[httpx2.Client]):
         progress: bool = False,
         **options: Unpack[Options],
     ) -> Iterator[Outcome]:
-        """What became of each picture, in their order. progress: a bar on standard error.
+        """Yield the outcome of each picture, in order. progress: show a progress bar on standard error.
 
-        An error that holds for all (wrong secret, no quota, no service) ends the batch: nothing more is sent,
-        what was under way is still told, and then the error is raised.
+        An error that affects all pictures (wrong secret, no quota, service unreachable) ends the batch: no
+        further picture is sent, the outcomes of started pictures are yielded, then the error is raised.
         """
         return batch.in_threads(
             lambda picture: self.read(picture, **options), pictures, concurrency, progress=progress
@@ -103,12 +103,12 @@ class Client(_Calls[httpx2.Client]):
 
 
 class AsyncClient(_Calls[httpx2.AsyncClient]):
-    """Client on an event loop; the same arguments."""
+    """Client for asyncio, with the arguments of Client."""
 
     _new_http = httpx2.AsyncClient
 
     async def read(self, picture: Picture, **options: Unpack[Options]) -> Result:
-        """As Client.read."""
+        """Like Client.read."""
         steps = self._conversation(picture, options)
         reply: Reply = None
         while True:
@@ -130,7 +130,7 @@ class AsyncClient(_Calls[httpx2.AsyncClient]):
         progress: bool = False,
         **options: Unpack[Options],
     ) -> AsyncIterator[Outcome]:
-        """As Client.read_many."""
+        """Like Client.read_many."""
         return batch.on_a_loop(
             lambda picture: self.read(picture, **options), pictures, concurrency, progress=progress
         )

@@ -1,4 +1,4 @@
-"""`ocr-client`: read pictures from a shell; sign fields by hand."""
+"""The command `ocr-client`: read pictures, and sign fields to test other clients."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ CSV_HEAD = ("source", "line", "text", "score", "x1", "y1", "x2", "y2", "x3", "y3
 
 NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*%?")
 BLANK = ("Zs", "Zl", "Zp", "Cc", "Cf")
-"""Categories of Unicode whose characters leave no mark: spaces, controls, formats."""
+"""Unicode categories of invisible characters: spaces, controls, formats."""
 
 EXIT_STATUS = """\b
 Exit status:
   0  every picture was read
-  1  some were not; standard error says which, and why
+  1  some pictures were not read; see standard error
   2  wrong usage; nothing was sent
-  3  ended early: wrong user or secret, no quota left, no service"""
+  3  stopped early: wrong user or secret, no quota, or service unreachable"""
 
 Print = Callable[[Outcome], None]
 
 
 def _pictures(ctx: click.Context, param: click.Parameter, given: tuple[str, ...]) -> tuple[Picture, ...]:
-    """URLs and files that exist: a mistyped name is told before anything is sent."""
+    """URLs and existing files. A wrong file name is an error before anything is sent."""
     file = click.Path(exists=True, dir_okay=False, path_type=Path)
     return tuple(_url(text) if "://" in text else Path(file.convert(text, param, ctx)) for text in given)
 
@@ -54,7 +54,7 @@ def _url(text: str) -> str:
 def _secret(ctx: click.Context, param: click.Parameter, file: TextIO | None) -> str:
     secret = file.read().rstrip("\r\n") if file else os.environ.get("OCR_SECRET", "")
     if not secret:
-        raise click.BadParameter("there is no secret: set OCR_SECRET, or name a file", ctx, param)
+        raise click.BadParameter("the secret is missing: set OCR_SECRET, or use --secret-file", ctx, param)
     return secret
 
 
@@ -63,8 +63,8 @@ secret_option = click.option(
     "secret",
     type=click.File(encoding="utf-8"),
     callback=_secret,
-    help="File that holds the secret, - for standard input; else OCR_SECRET does. "
-    "There is no option for the secret itself: others could see it in the list of processes.",
+    help="File with the secret, or - for standard input. Without it, OCR_SECRET is the secret. "
+    "There is no option for the secret itself, because the list of processes shows options.",
 )
 
 
@@ -77,38 +77,42 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(package_name="ocr-client")
 def main() -> None:
-    """Read the text of pictures with a signed OCR service."""
+    """Read the text of pictures with the OCR service."""
 
 
 @main.command("read", epilog=EXIT_STATUS)
 @click.argument("pictures", nargs=-1, required=True, callback=_pictures, metavar="FILE|URL...")
 @click.option(
-    "--url", envvar="OCR_URL", show_envvar=True, default="http://127.0.0.1:8081/ocr", help="Of the service."
+    "--url",
+    envvar="OCR_URL",
+    show_envvar=True,
+    default="http://127.0.0.1:8081/ocr",
+    help="Service URL.",
 )
-@click.option("--user", envvar="OCR_USER", show_envvar=True, required=True, help="Who signs.")
+@click.option("--user", envvar="OCR_USER", show_envvar=True, required=True, help="User name.")
 @secret_option
 @click.option(
     "--format",
     "style",
     type=click.Choice(["text", "json", "csv"]),
     default="text",
-    help="json: one object a picture, failures too. csv: one row a line of text; an apostrophe before a text "
-    "keeps spreadsheets from taking it for a formula, but plain numbers such as -5.00 stay as they are.",
+    help="json: one object per picture, including failures. csv: one row per line of text; a text that looks "
+    "like a formula gets an apostrophe in front, plain numbers such as -5.00 do not.",
 )
 @click.option("--concurrency", type=click.IntRange(1, 64), default=CONCURRENCY, help="Pictures read at once.")
 @click.option(
     "--charset",
     type=click.Choice(["full", "latin", "digits", "chinese+latin"]),
-    help="No other characters are looked for.",
+    help="Recognise only these characters.",
     show_default=False,
 )
-@click.option("--orient", is_flag=True, default=None, help="Pages may lie on their side or upside down.")
-@click.option("--min-score", type=click.FloatRange(0, 1), help="Leave out lines that score lower.")
+@click.option("--orient", is_flag=True, default=None, help="Detect pages on their side or upside down.")
+@click.option("--min-score", type=click.FloatRange(0, 1), help="Omit lines with a lower score.")
 @click.option(
     "--patience",
     type=click.FloatRange(0),
     default=PATIENCE_S,
-    help="Seconds that a picture may wait for a busy service.",
+    help="Maximum seconds that a picture waits for a busy service.",
 )
 def read_command(
     pictures: tuple[Picture, ...],
@@ -120,20 +124,20 @@ def read_command(
     patience: float,
     **options: Any,
 ) -> None:
-    """Print the text of each picture: files, or URLs that the service fetches."""
+    """Print the text of pictures. They are files, or URLs that the service downloads."""
     show = STYLES[style](len(pictures) > 1)
     bar = len(pictures) > 1 and sys.stderr.isatty() and not sys.stdout.isatty()
-    told = failed = 0
+    done = failed = 0
     try:
         with Client(url, user, secret, patience_s=patience) as client:
             for outcome in client.read_many(pictures, concurrency=concurrency, progress=bar, **options):
-                told += 1
+                done += 1
                 failed += outcome.error is not None
                 if outcome.error is not None:
                     click.echo(escaped(f"ocr-client: {_name(outcome)}: {outcome.error}"), err=True)
                 show(outcome)
     except OcrError as error:
-        left = f" ({len(pictures) - told} of {len(pictures)} pictures were not read)" if told else ""
+        left = f" ({len(pictures) - done} of {len(pictures)} pictures were not read)" if done else ""
         click.echo(escaped(f"ocr-client: {error}{left}"), err=True)
         sys.exit(ENDED_EARLY)
     sys.exit(SOME_FAILED if failed else 0)
@@ -143,7 +147,7 @@ def read_command(
 @click.argument("fields", nargs=-1, required=True, metavar="NAME=VALUE...")
 @secret_option
 def sign_command(fields: tuple[str, ...], secret: str) -> None:
-    """Print the string to sign for these fields, and its sign: to compare with a client of your own."""
+    """Print the string to sign and the signature of fields, to test your own client."""
     given: dict[str, signing.Value] = {name: value for name, _, value in (f.partition("=") for f in fields)}
     click.echo(signing.string_to_sign(given))
     click.echo(signing.sign(secret, given))
@@ -164,13 +168,13 @@ def _text(many: bool) -> Print:
 
 def _json(many: bool) -> Print:
     def show(outcome: Outcome) -> None:
-        told: dict[str, Any] = {"source": _name(outcome)}
+        fields: dict[str, Any] = {"source": _name(outcome)}
         if outcome.result is not None:
-            told |= asdict(outcome.result)
+            fields |= asdict(outcome.result)
         else:
             error = getattr(outcome.error, "error", type(outcome.error).__name__)
-            told |= {"error": error, "tips": str(outcome.error)}
-        click.echo(json.dumps(told, ensure_ascii=False))
+            fields |= {"error": error, "tips": str(outcome.error)}
+        click.echo(json.dumps(fields, ensure_ascii=False))
 
     return show
 
@@ -189,9 +193,9 @@ def _csv(many: bool) -> Print:
 
 
 def _cell(text: str) -> str:
-    """A text that no spreadsheet calculates: an apostrophe marks it as a text where it begins like a formula.
+    """Put an apostrophe before a text that a spreadsheet would take for a formula; numbers stay unchanged.
 
-    Spreadsheets skip blanks, and some take full-width signs for plain ones. A number is what it was anyway.
+    Spreadsheets skip leading blanks, and some treat full-width signs like ASCII signs.
     """
     start = next((char for char in text if unicodedata.category(char) not in BLANK), "")
     formula = text[:1] in ("\t", "\r", "\n") or unicodedata.normalize("NFKC", start)[:1] in tuple(

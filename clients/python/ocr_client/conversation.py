@@ -1,7 +1,8 @@
-"""How a picture gets read, without any I/O: what to send, when to wait, when to give up.
+"""The steps to read a picture, without I/O: what to send, when to wait, when to give up.
 
-Both clients follow it. Only what was certainly not read is sent again: what never left this machine, and what
-the service sent away for a time. Where the answer got lost, the picture may have been charged: that is told.
+Both clients follow them. A picture is sent again only if it was certainly not read: if the request never left
+this machine, or the service refused it temporarily. If the response is lost, the picture may have been
+charged, and AnswerLost is raised.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ocr_client.errors import BY_CODE, AnswerLost, NotTheService, OcrError, Serv
 RECOGNISED = 6
 COME_BACK = frozenset({12, 17, 18})
 CONNECT_PAUSES_S = (0.5, 1.0, 2.0)
-JITTER = 0.25  # so that those who were sent away together do not return together
+JITTER = 0.25  # so that callers refused at the same time do not return at the same time
 
 NOT_SENT = (
     httpx2.ConnectError,
@@ -32,7 +33,7 @@ NOT_SENT = (
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """To be posted; the reply is the response, or the error that came instead. body: keywords for httpx."""
+    """Post body (keywords for httpx), and reply with the response or the exception."""
 
     body: dict[str, Any]
 
@@ -47,7 +48,7 @@ Conversation = Generator[Send | Wait, Reply, Result]
 
 
 def conversation(new_request: Callable[[], dict[str, Any]], patience_s: float) -> Conversation:
-    """patience_s: the sum of all waiting. Returns the result or raises OcrError."""
+    """patience_s: maximum total wait, in seconds. Returns the result or raises OcrError."""
     waited = 0.0
     refused = 0
     while True:
@@ -68,7 +69,7 @@ def _understood(reply: Reply) -> Result:
         raise Unreachable(f"The service cannot be reached: {reply}") from reply
     if not isinstance(reply, httpx2.Response):
         raise AnswerLost(
-            f"No answer came, so the picture may have been read and charged: {reply!r}"
+            f"The response was lost, so the picture may have been read and charged: {reply!r}"
         ) from reply
     try:
         body = reply.json()
@@ -81,11 +82,11 @@ def _understood(reply: Reply) -> Result:
 
 
 def _pause_s(error: OcrError, refused: int) -> float | None:
-    """How long to wait before the same picture is sent again; None if it must not be."""
+    """Seconds to wait before sending the same picture again; None if it must not be sent again."""
     if isinstance(error, Unreachable):
         return CONNECT_PAUSES_S[refused] if refused < len(CONNECT_PAUSES_S) else None
     if isinstance(error, ServiceError) and error.status_code in COME_BACK and error.retry_after is not None:
-        return max(1.0, error.retry_after) * random.uniform(1, 1 + JITTER)  # noqa: S311  not for secrets
+        return max(1.0, error.retry_after) * random.uniform(1, 1 + JITTER)  # noqa: S311  not a secret
     return None
 
 

@@ -1,4 +1,4 @@
-"""What may go wrong: one class for each status code of the service, and three for what happens on the way."""
+"""Errors: one class per status code of the service, and three for errors of the connection."""
 
 from __future__ import annotations
 
@@ -8,38 +8,36 @@ from typing import Any
 class OcrError(Exception):
     """A picture was not read.
 
-    holds_for_all: the next picture would fail in the same way, so a batch ends here.
+    holds_for_all: all further pictures would fail in the same way, so a batch ends.
     """
 
     holds_for_all = False
 
 
 class Unreachable(OcrError):
-    """No connection came about: nothing was sent, nothing is charged."""
+    """The connection failed: nothing was sent, and nothing is charged."""
 
     holds_for_all = True
 
 
 class AnswerLost(OcrError):
-    """A request was sent and no answer came: it may have been read and charged, so it is not sent again."""
+    """The response was lost. The picture may have been read and charged, so it is not sent again."""
 
 
 class NotTheService(OcrError):
-    """Something else answered: a proxy, or the URL is not that of `/ocr`."""
+    """The response is not from the service: it is from a proxy, or the URL is not that of `/ocr`."""
 
     def __init__(self, http: int, request_id: str | None = None) -> None:
-        super().__init__(
-            f"HTTP {http}, but not from the OCR service: is the URL right, with /ocr at its end?"
-        )
+        super().__init__(f"HTTP {http}, but not from the OCR service: check the URL, which must end in /ocr")
         self.http = http
         self.request_id = request_id
         self.holds_for_all = http < 500
 
 
 class ServiceError(OcrError):
-    """The service's own answer. `str(error)` is its sentence for people.
+    """An error response of the service. `str(error)` is its message for people.
 
-    field, stage: what is at fault, where the service says so. retry_after: seconds to wait.
+    field, stage: the invalid field or the failed stage, if the service names it. retry_after: in seconds.
     """
 
     status_code: int
@@ -77,7 +75,7 @@ class PictureMissing(ServiceError):
 
 
 class SignWrong(ServiceError):
-    """An unknown user or a wrong secret; the service does not say which."""
+    """Unknown user or wrong secret; the service does not reveal which."""
 
     status_code = 4
     holds_for_all = True
@@ -88,13 +86,13 @@ class OcrFailed(ServiceError):
 
 
 class RequestMalformed(ServiceError):
-    """`field` has the wrong form: an option's value, or a URL of over 2,048 bytes."""
+    """`field` is invalid: an option's value, or a URL over 2,048 bytes."""
 
     status_code = 7
 
 
 class TimestampExpired(ServiceError):
-    """This machine's clock is wrong."""
+    """The clock of this machine is wrong."""
 
     status_code = 8
     holds_for_all = True
@@ -123,7 +121,7 @@ class PictureUrlNotAllowed(ServiceError):
 
 
 class PictureUnreachable(ServiceError):
-    """The service could not fetch the URL; `stage` says how far it came."""
+    """The service could not download the URL; `stage` names the failed step."""
 
     status_code = 14
 

@@ -13,14 +13,15 @@ from typing import Any, Literal, TypedDict
 from ocr_client.signing import Value, as_text, sign
 
 Picture = str | Path | bytes
-"""A URL, a file, or the picture itself. A text is never taken for a file: it may come from a stranger."""
+"""A URL, a file or the bytes of a picture. A str is never a file name, because it may be untrusted."""
 
 
 class Options(TypedDict, total=False):
-    """What may be asked for; the service's defaults hold for the rest.
+    """Options of a request; the service has a default for each.
 
-    min_score: lines that score lower (0-1) are left out. side_limit: longest side in pixels that detection
-    works on. orient: the page may lie on its side or upside down. timeout_ms: of the whole request.
+    boxes: False omits the boxes. min_score (0-1): lines with a lower score are omitted. side_limit: detection
+    scales the picture down to this longest side, in pixels. orient: detect pages on their side or upside
+    down. timeout_ms: time limit of the whole request.
     """
 
     boxes: bool
@@ -33,14 +34,15 @@ class Options(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who signs."""
+    """The user who signs requests."""
 
     user: str
     secret: str = field(repr=False)
 
     def request(self, picture: Picture, options: Options) -> dict[str, Any]:
-        """A body that was never sent before, as keywords for httpx. Raises OSError for a file, ValueError for
-        a text that is no URL."""
+        """A new signed request, as keywords for httpx. Raises OSError for a file, ValueError for a str that
+        is not a URL.
+        """
         fields: dict[str, Value] = {
             "username": self.user,
             "timestamp": int(time.time()),
@@ -68,5 +70,5 @@ def _as_fields(options: Mapping[str, Any]) -> dict[str, Value]:
 
 def _url(text: str) -> str:
     if not text.lower().startswith(("http://", "https://")):
-        raise ValueError(f"{text[:80]!r} is not an http(s) URL; a file is given as a pathlib.Path")
+        raise ValueError(f"{text[:80]!r} is not an http(s) URL; use a pathlib.Path for a file")
     return text

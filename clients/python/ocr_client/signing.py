@@ -1,4 +1,4 @@
-"""How a request is signed; `signing-vectors.json` beside this package has examples."""
+"""Request signatures. `signing-vectors.json`, next to this package, has examples."""
 
 from __future__ import annotations
 

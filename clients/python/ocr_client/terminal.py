@@ -1,4 +1,4 @@
-"""Output of the command: safe on a terminal, and quiet once its reader has left."""
+"""Output of the command: safe on a terminal, and silent when the pipe is closed."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Strangers choose the text of pictures. A terminal obeys control characters, of which U+009B is one;
-# bidirectional controls show a text in another order than it has.
+# The text of pictures is untrusted. Control characters, including U+009B, control a terminal; bidirectional
+# controls change the displayed order of a text.
 UNPRINTABLE = "\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff"
 _ANY = re.compile(f"[{UNPRINTABLE}]")
 
 
 def escaped(text: str) -> str:
-    r"""Control characters other than line breaks and tabs as Python writes them: `\x9b`, `\u202e`."""
+    r"""Replace control characters except line breaks and tabs by Python escapes: `\x9b`, `\u202e`."""
     return _ANY.sub(lambda found: found[0] if found[0] in "\n\t" else ascii(found[0])[1:-1], text)
 
 
 class _Terminal:
-    """A text stream that escapes what is written to it."""
+    """A text stream that escapes control characters."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -37,14 +37,15 @@ class _Terminal:
 
 @contextmanager
 def output() -> Iterator[None]:
-    """Standard output and error while a command runs.
+    """Protect standard output and error while a command runs.
 
-    Once nobody reads them, as in `| head`, the command ends by SIGPIPE, as other programs do; Python ignores
-    that signal, for the sake of sockets. A stream that was closed from the start is as good as /dev/null.
+    When the reader closes the pipe (`| head`), the command ends by SIGPIPE, as other programs do; Python
+    ignores SIGPIPE, because it also concerns sockets. A stream that is closed from the start is replaced by
+    /dev/null.
     """
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  as long as the process
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  open until the process ends
     if sys.stdout.isatty():
         sys.stdout = _Terminal(sys.stdout)
     try:
