@@ -246,7 +246,10 @@ def test_import_original(flask: Flask, private: Service, tmp_path: Path) -> None
     url = f"sqlite:///{tmp_path}/original.sqlite"
 
     wrong = flask("users", "import-original", url)
-    assert (wrong.exit_code, "no such column: user_table.username (set the names" in wrong.output) == (1, True)
+    assert (wrong.exit_code, "no such column: user_table.username (set the names" in wrong.output) == (
+        1,
+        True,
+    )
     done = flask("users", "import-original", url, "--username", "name")
     assert done.output == "heidi: added, 0 uses.\n1 of 1 users added.\n"
     heidi = Caller("heidi", "her password")
