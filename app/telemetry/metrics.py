@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -20,46 +21,31 @@ class Metrics:
     def __init__(self) -> None:
         use_metric_files()
         registry = CollectorRegistry()
-        self._requests = Counter(
-            "ocr_requests", "Responses of POST /ocr, by status_code.", ["status_code"], registry=registry
-        )
-        self._failed_stages = Counter(
+        counter, histogram = partial(Counter, registry=registry), partial(Histogram, registry=registry)
+        self._requests = counter("ocr_requests", "Responses of POST /ocr, by status_code.", ["status_code"])
+        self._failed_stages = counter(
             "ocr_failed_stages",
             "Pictures that could not be downloaded or decoded, by status_code and stage.",
             ["status_code", "stage"],
-            registry=registry,
         )
-        self._signed = Counter(
+        self._signed = counter(
             "ocr_signed_requests",
             "Responses to requests with a valid signature, so that strangers cannot trigger an alert.",
             ["status_code"],
-            registry=registry,
         )
-        self._faults = Counter(
-            "ocr_store_faults", "Calls to a store that failed.", ["store"], registry=registry
+        self._faults = counter("ocr_store_faults", "Calls to a store that failed.", ["store"])
+        self._stages = histogram(
+            "ocr_stage_seconds", "Time of each stage of a recognised picture.", ["stage"], buckets=BUCKETS
         )
-        self._stages = Histogram(
-            "ocr_stage_seconds",
-            "Time of each stage of a recognised picture.",
-            ["stage"],
-            buckets=BUCKETS,
-            registry=registry,
+        self._pictures = counter("ocr_pictures", "Recognised pictures, by format.", ["format"])
+        self._lines = counter("ocr_lines", "Text lines in recognised pictures.")
+        self._loop_delay = histogram(
+            "ocr_loop_delay_seconds", "Delay of a scheduled task in an event loop.", buckets=DELAY_BUCKETS
         )
-        self._pictures = Counter(
-            "ocr_pictures", "Recognised pictures, by format.", ["format"], registry=registry
-        )
-        self._lines = Counter("ocr_lines", "Text lines in recognised pictures.", registry=registry)
         self._queue = Gauge(
             "ocr_queue_length",
             "Requests that wait for the engine, download their picture, or are being read.",
             multiprocess_mode="livesum",
-            registry=registry,
-        )
-
-        self._loop_delay = Histogram(
-            "ocr_loop_delay_seconds",
-            "Delay of a scheduled task in a worker's event loop.",
-            buckets=DELAY_BUCKETS,
             registry=registry,
         )
 
