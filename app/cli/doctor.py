@@ -24,7 +24,7 @@ class Check:
     """note: a finding that is right if the operator intended it."""
 
     good: bool
-    says: str
+    text: str
     note: bool = False
 
 
@@ -44,8 +44,8 @@ def checks(services: Services) -> Iterator[Check]:
         yield Check(os.access(folder, os.W_OK), f"the folder {folder} is writable")
     yield from _disk(services.disks, settings.state.min_free_disk_mb)
     if trusts_the_network(settings.state.redis_url):
-        says = "Redis has no password: everybody who reaches its port has full access"
-        yield Check(True, says, note=True)
+        text = "Redis has no password: everybody who reaches its port has full access"
+        yield Check(True, text, note=True)
     for path in sorted(unix_sockets(settings)):
         yield from _socket(path, settings.state.key_file)
     yield from _limits(services)
@@ -54,21 +54,21 @@ def checks(services: Services) -> Iterator[Check]:
     yield Check(not unknown, f"unknown variables: {unknown}" if unknown else "every OCR_ variable is known")
 
 
-def _attempt(says: str, action: Callable[[], str | None]) -> Check:
+def _attempt(text: str, action: Callable[[], str | None]) -> Check:
     """action: may return a detail to append."""
     try:
         found = action()
     except ServiceError as error:
-        return Check(False, f"{says}: {error.error}: {error.detail}")
+        return Check(False, f"{text}: {error.error}: {error.detail}")
     except Exception as error:
-        return Check(False, f"{says}: {error}")
-    return Check(True, f"{says} {found}" if found else says)
+        return Check(False, f"{text}: {error}")
+    return Check(True, f"{text} {found}" if found else text)
 
 
 def _redis(link: RedisLink, silent_after_s: float) -> Iterator[Check]:
     try:
-        for good, says in (*findings(link), mover_finding(link, silent_after_s)):
-            yield Check(good, says)
+        for good, text in (*findings(link), mover_finding(link, silent_after_s)):
+            yield Check(good, text)
     except ServiceError as error:
         yield Check(False, f"Redis answers: {error.detail}")
 
@@ -86,8 +86,8 @@ def _spool(spool: Spool, folder: Path) -> Iterator[Check]:
 
 def _disk(disks: Disks, wanted_mb: int) -> Iterator[Check]:
     for folder, free in disks.free_bytes().items():
-        says = f"{folder} has {free // MB} MB of free disk (OCR_STATE__MIN_FREE_DISK_MB requires {wanted_mb})"
-        yield Check(free >= wanted_mb * MB, says)
+        text = f"{folder} has {free // MB} MB of free disk (OCR_STATE__MIN_FREE_DISK_MB requires {wanted_mb})"
+        yield Check(free >= wanted_mb * MB, text)
 
 
 def _socket(path: Path, key_file: Path) -> Iterator[Check]:
@@ -100,8 +100,8 @@ def _socket(path: Path, key_file: Path) -> Iterator[Check]:
     # Debian's /run/mysqld and /run/redis are open to everybody; their servers check passwords.
     theirs = key_file.exists() and path.parent.stat().st_uid not in (0, key_file.stat().st_uid)
     remedy = "its server must require a password" if theirs else f"chmod 700 {path.parent}"
-    says = f"{path} is open to its owner and {who}"
-    yield Check(closed or theirs, says if closed else f"{says}: {remedy}", note=not closed)
+    text = f"{path} is open to its owner and {who}"
+    yield Check(closed or theirs, text if closed else f"{text}: {remedy}", note=not closed)
     if listener_is_root(path):
         yield Check(False, f"the server of {path} runs as root: run it as a user of its own")
 
@@ -130,13 +130,13 @@ def _limits(services: Services) -> Iterator[Check]:
 def _security(services: Services) -> Iterator[Check]:
     fetch = services.settings.fetch
     opened = ", ".join(map(str, sorted(fetch.allow_networks, key=str)))
-    says = f"private networks are open to picture URLs: {opened}" if opened else "no private network is open"
-    yield Check(True, says, note=bool(opened))
+    text = f"private networks are open to picture URLs: {opened}" if opened else "no private network is open"
+    yield Check(True, text, note=bool(opened))
     try:
         users = services.store.users.list()
     except ServiceError as error:
         yield Check(False, f"users cannot be listed: {error.detail}")
         return
     legacy = ", ".join(user.username for user in users if user.allow_legacy_sign)
-    says = f"md5 signatures are accepted from: {legacy}" if legacy else "no user may sign with md5"
-    yield Check(True, says, note=bool(legacy))
+    text = f"md5 signatures are accepted from: {legacy}" if legacy else "no user may sign with md5"
+    yield Check(True, text, note=bool(legacy))

@@ -95,7 +95,7 @@ def doctor_command() -> None:
             ("WRONG", "red") if not check.good else ("note", "yellow") if check.note else ("ok", "green")
         )
         click.secho(f"{word:6}", fg=colour, nl=False)
-        click.echo(escaped(check.says))
+        click.echo(escaped(check.text))
         failed = failed or not check.good
     if failed:
         raise click.exceptions.Exit(1)

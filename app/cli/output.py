@@ -83,7 +83,7 @@ def _closed_pipe_ends_command() -> Iterator[None]:
         os.kill(os.getpid(), signal.SIGPIPE)
 
 
-def say(text: str) -> None:
+def print_untrusted(text: str) -> None:
     """Print text from untrusted sources. On a terminal, control characters except line breaks and tabs are
     escaped; other programs get the text unchanged.
     """

@@ -15,7 +15,7 @@ import click
 from flask.cli import with_appcontext
 
 from app.authenticate import UNSIGNED_FIELDS, as_signed, sign
-from app.cli.output import report_errors, say, services
+from app.cli.output import print_untrusted, report_errors, services
 from app.model.claim import Value
 from app.model.reading import ReadOptions
 from app.state.sql.users import UnknownUser
@@ -43,7 +43,7 @@ def sign_command(picture: str, user: str, options: tuple[str, ...], send: str | 
     fields["sign"] = sign(account.secrets[0], {name: as_signed(value) for name, value in fields.items()})
     body = json.dumps(fields)
     if send:
-        say(_send(send, body.encode()))
+        print_untrusted(_send(send, body.encode()))
         return
     click.echo(body)
     click.echo(_curl(picture, fields, body, f"http://{services().settings.bind}/ocr"), err=True)
@@ -69,7 +69,7 @@ def read_command(files: tuple[Path, ...], as_json: bool) -> None:
             continue
         if len(files) > 1:
             click.secho(escaped(str(file)), bold=True)
-        say(page.text)
+        print_untrusted(page.text)
 
 
 def _request_fields(picture: str, user: str, options: tuple[str, ...], *, now: int) -> dict[str, Value]:
