@@ -21,13 +21,13 @@ from app.fetch.url import MAX_URL_BYTES
 from app.model.account import Quota
 from app.model.reading import Elapsed, PictureInfo
 from app.model.usage import RECOGNISED
+from app.version import VERSION
 from app.web import sign_in, usage
 from app.web.dialects.own import MIN_NONCE, RequestBody, RequestLimits, encode_error
 
 Json = dict[str, Any]
 Sentences = Mapping[str, str]
 
-VERSION = "1.0.0"
 JSON = "application/json"
 HTML = "text/html"
 _BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
