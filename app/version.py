@@ -3,4 +3,4 @@
 from __future__ import annotations
 
 VERSION = "1.0.0"
-"""Also in clients/python/pyproject.toml and as the newest heading of CHANGELOG.md; a test compares the three."""
+"""Also in clients/python/pyproject.toml and the newest heading of CHANGELOG.md; a test compares the three."""
