@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Literal
+from typing import Final, Literal
 
 from app.model.account import Period
 from app.model.reading import Elapsed, PictureInfo
 
-RECOGNISED = 6
+RECOGNISED: Final = 6
 """The wire contract's status code of success, the only one that is charged."""
 
 KeepText = Literal["none", "hash", "full"]

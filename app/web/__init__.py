@@ -1,4 +1,4 @@
-"""HTTP: every route, and the request id that all answers and log lines carry."""
+"""HTTP: what all routes have in common, such as the request id in every answer and log line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from ipaddress import IPv4Network, IPv6Network
 
 from flask import Flask, Response, g, request
 
+from app.telemetry.metrics import Metrics
 from app.web import errors
+from app.web.observer import Observer
 from app.web.pages import LANGUAGES
 from app.web.proxy import TrustedProxies
 
@@ -21,9 +23,10 @@ def init_app(
     new_request_id: Callable[[], str],
     tips: errors.Tips,
     proxies: Iterable[IPv4Network | IPv6Network],
+    metrics: Metrics,
 ) -> None:
     def identify() -> None:
-        """By the proxy's id where there is one: Nginx sends it again when it tries a second instance."""
+        """Keep the proxy's id: Nginx sends the same one again when it retries at another instance."""
         given = request.headers.get("X-Request-ID", "")
         g.request_id = given if _REQUEST_ID.fullmatch(given) else new_request_id()
 
@@ -33,12 +36,13 @@ def init_app(
 
     app.before_request(identify)
     app.after_request(name_request)
+    Observer(metrics).init_app(app)
     errors.init_app(app, tips)
     app.wsgi_app = TrustedProxies(app.wsgi_app, proxies)  # type: ignore[method-assign]
 
 
 def build_pages(app: Flask) -> None:
-    """Ask for everything that anyone may get, so that no visitor stops the loop while a page is built."""
+    """Request every public page once, so that no visitor blocks the loop while a page is built."""
     client = app.test_client()
     for rule in app.url_map.iter_rules():
         page = "GET" in (rule.methods or ()) and not rule.arguments

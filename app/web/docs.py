@@ -13,9 +13,11 @@ from app.authenticate import as_signed, sign, string_to_sign
 from app.model.claim import Value
 from app.web import openapi
 from app.web.access import callers
-from app.web.dialects.own import RequestLimits
-from app.web.errors import json_answer
+from app.web.answers import json_answer
+from app.web.dialects import RequestLimits, own
+from app.web.operation import Operation, documented
 from app.web.pages import Pages, in_language
+from app.web.schemas import request_schema
 
 SECRET = "an-example-secret-that-opens-nothing"  # noqa: S105
 FIELDS: dict[str, Value] = {
@@ -51,20 +53,21 @@ def blueprint(pages: Pages, limits: RequestLimits) -> Blueprint:
 
     @cache
     def built_document() -> bytes:
-        return json_answer(openapi.document(current_app.url_map, limits=limits, text=text)).get_data()
+        return json_answer(openapi.document(current_app, limits=limits, text=text)).get_data()
 
     @cache
     def shown() -> dict[str, Any]:
         return {
             "example": example(),
-            "fields": openapi.request_fields(limits, text.words),
+            "fields": request_schema(own.RequestBody, limits, text.words)["properties"],
             "errors": openapi.service_errors(),
-            "routes": openapi.routes(current_app.url_map),
+            "routes": openapi.routes(current_app),
             "tips": pages.tips,
         }
 
     @routes.get("/openapi.json")
     @callers("anyone")
+    @documented(Operation({200: ("api_good", dict[str, Any])}))
     def document() -> Response:
         return Response(built_document(), content_type="application/json; charset=utf-8")
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Mapping
-from typing import Any
 
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from app.errors import BodyTooLarge, MediaTypeUnsupported, OcrFailed, RequestMalformed, ServiceError
 from app.telemetry.logs import log
-from app.web.dialects.own import encode_error
+from app.web.answers import Error, json_answer
+from app.web.dialects import Dialect, own
+from app.web.observer import observation
 
 Tips = Mapping[str, Mapping[str, str]]
 
@@ -20,8 +20,9 @@ _OURS = {400: RequestMalformed, 413: BodyTooLarge, 415: MediaTypeUnsupported}
 
 def init_app(app: Flask, tips: Tips) -> None:
     def service_error(error: ServiceError) -> Response:
-        g.outcome, g.stage = (error.status_code, error.detail), error.stage
-        body = encode_error(error, tips=tip(tips, error.error), request_id=g.request_id)
+        observation().failed(error)
+        dialect: Dialect = g.get("dialect", own)
+        body = dialect.encode_error(error, tips=tip(tips, error.error), request_id=g.request_id)
         answer = json_answer(body, error.http)
         if error.retry_after is not None:
             answer.headers["Retry-After"] = str(error.retry_after)
@@ -32,9 +33,11 @@ def init_app(app: Flask, tips: Tips) -> None:
         if error.code in _OURS:
             return service_error(_OURS[error.code](error.description or error.name))
         name, tip_name = _http_name(error)
-        g.outcome = (None, name)
-        body = {"status_code": None, "error": name, "tips": tip(tips, tip_name), "result": None}
-        answer = json_answer(body | {"request_id": g.request_id}, error.code or 500)
+        observation().detail = name
+        body = Error(
+            status_code=None, error=name, tips=tip(tips, tip_name), result=None, request_id=g.request_id
+        )
+        answer = json_answer(body, error.code or 500)
         if isinstance(error, MethodNotAllowed):
             answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
         return answer
@@ -57,11 +60,6 @@ def preferred(languages: Container[str]) -> str:
     """The one of these languages that the caller likes best; English where it likes none of them."""
     wanted = (tag.partition("-")[0].lower() for tag in request.accept_languages.values())
     return next((language for language in wanted if language in languages), "en")
-
-
-def json_answer(body: Mapping[str, Any], status: int = 200) -> Response:
-    text = json.dumps(body, ensure_ascii=False) + "\n"
-    return Response(text, status=status, content_type="application/json; charset=utf-8")
 
 
 def _http_name(error: HTTPException) -> tuple[str, str]:

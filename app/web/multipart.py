@@ -10,7 +10,7 @@ from werkzeug.formparser import FormDataParser
 
 from app.errors import RequestMalformed
 from app.model.claim import Value
-from app.web.dialects.own import MAX_FIELDS, scan_form
+from app.web.dialects.fields import MAX_FIELDS, scan_form
 
 MAX_HEAD_BYTES = 8 * 1024
 """Of a part, and of what stands before the first one."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Annotated
 
 from flask import Blueprint, Request, Response, g, request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from app.errors import (
     BodyTooLarge,
@@ -23,11 +23,12 @@ from app.model.account import USERNAME
 from app.service.sign_in import SignInService
 from app.telemetry.logs import log
 from app.web.access import callers
+from app.web.answers import JSON, RequestId, json_answer
 from app.web.body import BodyReader
-from app.web.dialects.own import scan_json
-from app.web.errors import json_answer
+from app.web.dialects.fields import StrictFields, checked, scan_json
+from app.web.operation import Operation, documented
 
-MAX_BODY_BYTES = 1024  # too few to count for the budget of unproven bodies
+MAX_BODY_BYTES = 1024  # so few that the budget of unproven bodies need not count them
 
 ERRORS = (
     UsernameMissing,
@@ -40,24 +41,24 @@ ERRORS = (
     BodyTooLarge,
     MediaTypeUnsupported,
 )
-"""What may be answered instead."""
+"""What the route may answer instead."""
 
 
-class SignInBody(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
+class SignInBody(StrictFields):
     username: Annotated[str, Field(pattern=f"^{USERNAME}$")]
     code: Annotated[str, Field(pattern="^[0-9a-f]{32}$")]
 
 
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """The answer."""
-
+class SignedIn(TypedDict):
     error: None
     username: str
     secret: str
-    request_id: str
+    request_id: RequestId
+
+
+OPERATION = Operation(
+    answers={200: ("api_good", SignedIn)}, errors=ERRORS, bodies={JSON: SignInBody}, description="api_sign_in"
+)
 
 
 def blueprint(service: SignInService, *, reader: BodyReader) -> Blueprint:
@@ -65,6 +66,7 @@ def blueprint(service: SignInService, *, reader: BodyReader) -> Blueprint:
 
     @routes.post("/sign-in")
     @callers("code")
+    @documented(OPERATION)
     def sign_in() -> Response:
         _require_same_origin(request)
         body = _body(request, reader)
@@ -72,7 +74,10 @@ def blueprint(service: SignInService, *, reader: BodyReader) -> Blueprint:
         account = service.handle(body.username, body.code, address=address)
         known = {"request_id": g.request_id, "address": address, "username": account.username}
         log.info("signed in by a link", extra={"fields": known})
-        return json_answer(asdict(SignedIn(None, account.username, account.secrets[0], g.request_id)))
+        answer = SignedIn(
+            error=None, username=account.username, secret=account.secrets[0], request_id=g.request_id
+        )
+        return json_answer(answer)
 
     @routes.after_request
     def not_stored(answer: Response) -> Response:
@@ -97,10 +102,6 @@ def _require_same_origin(incoming: Request) -> None:
 
 def _body(incoming: Request, reader: BodyReader) -> SignInBody:
     reader.check_length(incoming)
-    if incoming.mimetype != "application/json":
+    if incoming.mimetype != JSON:
         raise MediaTypeUnsupported(incoming.mimetype)
-    try:
-        return SignInBody.model_validate(scan_json(reader.read(incoming)))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise RequestMalformed(problem["msg"], field=str(problem["loc"][0])[:64]) from error
+    return checked(SignInBody, scan_json(reader.read(incoming)))

@@ -1,12 +1,14 @@
-"""GET /usage: a caller's own figures as JSON, signed as a picture is, in the query instead of a body."""
+"""GET /usage: a caller's own figures as JSON. The query is signed as the body of POST /ocr is."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from flask import Blueprint, Response, g, request
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from app.authenticate import UNSIGNED_FIELDS, as_signed, require_caller
 from app.errors import (
@@ -29,8 +31,9 @@ from app.model.usage import Usage, UsageFigures, UserQuota, UserUsage
 from app.ports import Clock
 from app.service.report_usage import UsageService
 from app.web.access import callers
-from app.web.dialects.own import MAX_VALUE_BYTES, scan_form
-from app.web.errors import json_answer
+from app.web.answers import RequestId, json_answer
+from app.web.dialects.fields import MAX_VALUE_BYTES, StrictFields, checked, scan_form
+from app.web.operation import Operation, documented
 
 DEFAULT_DAYS = 30
 
@@ -48,24 +51,58 @@ ERRORS = (
     Busy,
     DependencyUnavailable,
 )
-"""What may be answered instead."""
+"""What the route may answer instead."""
 
 Day = Annotated[str, Field(pattern="^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 
 
-class UsageQuery(BaseModel):
-    """The fields and the form of each; `from` and `to` are days of UTC, both included."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+class UsageQuery(StrictFields, json_schema_extra={"required": ["username", "timestamp", "nonce", "sign"]}):
+    """`from` and `to` are days of UTC, both included."""
 
     username: Annotated[str, Field(pattern=f"^{USERNAME}$")]
     nonce: Annotated[str, Field(pattern="^[A-Za-z0-9_-]{8,64}$")]
-    sign: str
+    sign: Annotated[str, Field(json_schema_extra={"pattern": "^[0-9a-f]{64}$"})]
     sign_method: Literal["hmac-sha256"] | None = None
     timestamp: Annotated[int, Field(ge=0)] | None = None
-    first: Day | None = Field(None, alias="from")
-    last: Day | None = Field(None, alias="to")
+    first: Day | None = Field(None, alias="from", json_schema_extra={"format": "date"})
+    last: Day | None = Field(None, alias="to", json_schema_extra={"format": "date"})
     of: Annotated[str, Field(pattern=rf"^({USERNAME}|\*)$")] | None = None
+
+
+class Figures(TypedDict):
+    """As model.usage.UsageFigures. by_code: requests by status code."""
+
+    requests: int
+    by_code: Mapping[int, int]
+    pictures: int
+    characters: int
+    p50_ms: int | None
+    p95_ms: int | None
+
+
+class DayFigures(Figures):
+    day: date
+
+
+UsageAnswer = TypedDict(
+    "UsageAnswer",
+    {
+        "error": None,
+        "username": str | None,
+        "from": date,
+        "to": date,
+        "quota": UserQuota | None,
+        "total": Figures,
+        "days": list[DayFigures],
+        "users": tuple[UserUsage, ...] | None,
+        "request_id": RequestId,
+    },
+)
+"""A call and no class, since `from` is a word of Python."""
+
+OPERATION = Operation(
+    answers={200: ("api_good", UsageAnswer)}, errors=ERRORS, query=UsageQuery, description="api_usage"
+)
 
 
 def blueprint(service: UsageService, *, clock: Clock, max_days: int) -> Blueprint:
@@ -73,104 +110,42 @@ def blueprint(service: UsageService, *, clock: Clock, max_days: int) -> Blueprin
 
     @routes.get("/usage")
     @callers("signed")
+    @documented(OPERATION)
     def usage() -> Response:
         fields = _fields()
         require_caller(fields)
-        query = _checked(fields)
+        query = checked(UsageQuery, fields)
         first, last = _days(query, today=datetime.fromtimestamp(clock.now(), UTC).date(), max_days=max_days)
-        told = service.handle(_claim(query, fields), first=first, last=last, whose=query.of)
-        return json_answer(encode(told) | {"request_id": g.request_id})
+        found = service.handle(_claim(query, fields), first=first, last=last, whose=query.of)
+        return json_answer(encode(found, request_id=g.request_id))
 
     return routes
 
 
-def parameters() -> list[dict[str, Any]]:
-    """Of the query, as OpenAPI writes them; a timestamp is needed as well, though its lack has a code."""
-    schema = UsageQuery.model_json_schema()
-    required = {*schema["required"], "timestamp"}
-    beyond = {"sign": {"pattern": "^[0-9a-f]{64}$"}, "from": {"format": "date"}, "to": {"format": "date"}}
-    return [
-        {
-            "name": name,
-            "in": "query",
-            "required": name in required,
-            "schema": _not_null(form) | beyond.get(name, {}),
-        }
-        for name, form in schema["properties"].items()
-    ]
-
-
-def schema() -> dict[str, Any]:
-    """Of the answer."""
-    counts = _properties(UsageFigures) | {"by_code": {"type": "object"}}
-    day = {"type": "string", "format": "date"}
-    figures = {name: form for name, form in counts.items() if name != "day"}
-    quota = _object(_properties(UserQuota))
-    user = _object(_properties(UserUsage) | {"quota": quota})
-    return _object(
-        {
-            "error": {"type": "null"},
-            "username": {"type": ["string", "null"]},
-            "from": day,
-            "to": day,
-            "quota": {"anyOf": [quota, {"type": "null"}]},
-            "total": _object(figures),
-            "days": {"type": "array", "items": _object(figures | {"day": day})},
-            "users": {"anyOf": [{"type": "array", "items": user}, {"type": "null"}]},
-            "request_id": {"type": "string"},
-        }
-    )
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def _properties(kind: type) -> dict[str, Any]:
-    found: dict[str, Any] = TypeAdapter(kind).json_schema(mode="serialization")["properties"]
-    return found
-
-
-def _not_null(form: dict[str, Any]) -> dict[str, Any]:
-    """What is simply not sent is never null."""
-    alternatives = [kind for kind in form.get("anyOf", [form]) if kind != {"type": "null"}]
-    return {name: value for name, value in alternatives[0].items() if name not in ("title", "default")}
-
-
-def encode(usage: Usage) -> dict[str, Any]:
+def encode(usage: Usage, *, request_id: str) -> UsageAnswer:
     report = usage.report
     return {
         "error": None,
         "username": usage.username,
-        "from": str(report.first),
-        "to": str(report.last),
-        "quota": usage.quota and _plain(usage.quota),
-        "total": _encoded(report.total),
-        "days": [{"day": str(figures.day)} | _encoded(figures) for figures in report.days],
-        "users": None if usage.users is None else [_encoded_user(user) for user in usage.users],
+        "from": report.first,
+        "to": report.last,
+        "quota": usage.quota,
+        "total": _figures(report.total),
+        "days": [{"day": figures.day, **_figures(figures)} for figures in report.days if figures.day],
+        "users": usage.users,
+        "request_id": request_id,
     }
 
 
-def _encoded_user(user: UserUsage) -> dict[str, Any]:
-    return _plain(user) | {"quota": _plain(user.quota)}
-
-
-def _encoded(figures: UsageFigures) -> dict[str, Any]:
-    plain = _plain(figures) | {"by_code": {str(code): n for code, n in figures.by_code.items()}}
-    del plain["day"]
-    return plain
-
-
-def _plain(record: UserUsage | UserQuota | UsageFigures) -> dict[str, Any]:
-    """By field. dataclasses.asdict copies the values as well, takes many times as long, and stops the loop
-    where there are a thousand users.
-    """
-    return {name: getattr(record, name) for name in record.__slots__}
+def _figures(figures: UsageFigures) -> Figures:
+    return Figures(
+        requests=figures.requests,
+        by_code=figures.by_code,
+        pictures=figures.pictures,
+        characters=figures.characters,
+        p50_ms=figures.p50_ms,
+        p95_ms=figures.p95_ms,
+    )
 
 
 def _fields() -> dict[str, Value]:
@@ -178,14 +153,6 @@ def _fields() -> dict[str, Value]:
         if len(values) > 1 or len(values[0]) > MAX_VALUE_BYTES:
             raise RequestMalformed("named twice, or too long", field=name[:64])
     return scan_form(request.args)
-
-
-def _checked(fields: dict[str, Value]) -> UsageQuery:
-    try:
-        return UsageQuery.model_validate(fields)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        raise RequestMalformed(problem["msg"], field=str(problem["loc"][0])[:64]) from error
 
 
 def _days(query: UsageQuery, *, today: date, max_days: int) -> tuple[date, date]:
@@ -202,7 +169,7 @@ def _day(text: str | None, field: str) -> date | None:
     except ValueError as error:
         raise RequestMalformed(str(error), field=field) from error
     if found is not None and not 1970 <= found.year < 9999:
-        raise RequestMalformed("no year of ours", field=field)
+        raise RequestMalformed("year out of range", field=field)
     return found
 
 

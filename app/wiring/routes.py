@@ -12,7 +12,7 @@ from app.system.request_id import new_request_id
 from app.web import assets, console, docs, multipart, ocr, sign_in, status, usage
 from app.web.body import BodyReader
 from app.web.budget import BodyBudget
-from app.web.dialects.own import RequestLimits
+from app.web.dialects import RequestLimits
 from app.web.errors import Tips
 from app.web.pages import Pages, load_words
 from app.wiring.services import Services
@@ -29,7 +29,13 @@ def add_routes(app: Flask, services: Services) -> None:
     settings, tips = services.settings, load_tips()
     app.config |= _werkzeug_limits(settings.limits)
     app.request_class = multipart.OcrHttpRequest
-    web.init_app(app, new_request_id=new_request_id, tips=tips, proxies=settings.auth.proxies)
+    web.init_app(
+        app,
+        new_request_id=new_request_id,
+        tips=tips,
+        proxies=settings.auth.proxies,
+        metrics=services.metrics,
+    )
     limits = _request_limits(settings)
     _add_api(app, services, tips, limits)
     _add_pages(app, settings, tips, limits)
@@ -39,13 +45,14 @@ def _add_api(app: Flask, services: Services, tips: Tips, limits: RequestLimits) 
     settings, reader = services.settings, _body_reader(services.settings.limits)
     app.register_blueprint(
         ocr.blueprint(
-            services.ocr,
-            clock=services.clock,
-            limits=limits,
-            reader=reader,
-            budget=_body_budget(settings.limits),
-            metrics=services.metrics,
-            tips=tips,
+            ocr.Recogniser(
+                services.ocr,
+                clock=services.clock,
+                limits=limits,
+                reader=reader,
+                budget=_body_budget(settings.limits),
+                tips=tips,
+            )
         )
     )
     app.register_blueprint(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.authenticate import as_signed, sign, sign_legacy, string_to_sign
-from app.web.dialects.own import scan_form, scan_json
+from app.web.dialects.fields import scan_form, scan_json
 from ocr_client import signing
 from tests.clients.conftest import CLIENTS, Command, tool
 

@@ -15,7 +15,9 @@ from app.errors import PictureMissing, RequestMalformed, ServiceError, UsernameM
 from app.model.claim import Claim
 from app.model.reading import ReadOptions, ReadOrder
 from app.ports import PictureSource
-from app.web.dialects.own import MAX_SPACE_BYTES, RequestLimits, decode_request, scan_form, scan_json
+from app.web.dialects import RequestLimits
+from app.web.dialects.fields import MAX_SPACE_BYTES, scan_form, scan_json
+from app.web.dialects.own import decode_request
 
 LIMITS = RequestLimits(
     max_body_bytes=1, timeout_ms=30_000, min_timeout_ms=500, max_timeout_ms=60_000, max_side_limit=2560

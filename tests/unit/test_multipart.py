@@ -7,7 +7,7 @@ import time
 import pytest
 
 from app.errors import RequestMalformed
-from app.web.dialects.own import MAX_FIELDS
+from app.web.dialects.fields import MAX_FIELDS
 from app.web.multipart import MAX_BOUNDARY_CHARS, MAX_HEAD_BYTES, check_parts
 
 MIB = 1024 * 1024

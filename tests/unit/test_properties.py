@@ -23,7 +23,7 @@ from app.fetch.url import UrlPolicy
 from app.model.account import Account
 from app.model.claim import Claim
 from app.web.body import decode_base64
-from app.web.dialects.own import scan_json
+from app.web.dialects.fields import scan_json
 from app.web.multipart import check_parts
 from tests.fakes import FakeAccounts
 from tests.hostile.crafted import chunk, png

@@ -18,12 +18,12 @@ from app.errors import DependencyUnavailable, OcrFailed, PictureUnreachable, Req
 from app.model.account import Account, Quota
 from app.model.reading import Elapsed, Line, OcrAnswer, Page, PictureInfo, ReadResult
 from app.model.usage import Usage, UsageFigures, UsageReport, UserQuota, UserUsage
+from app.system.clock import SystemClock
 from app.telemetry.metrics import Metrics
 from app.web import ocr, sign_in, status, usage
 from app.web.body import BodyReader
 from app.web.budget import BodyBudget
-from app.web.dialects.own import RequestLimits
-from app.wiring.services import SystemClock
+from app.web.dialects import RequestLimits
 from config.settings import load_tips
 from tests.signing import Caller
 
@@ -69,7 +69,7 @@ class Fixed:
 def client_of(*blueprints: Any) -> Any:
     app = Flask(__name__, static_folder=None)
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    web.init_app(app, new_request_id=lambda: REQUEST_ID, tips=load_tips(), proxies=())
+    web.init_app(app, new_request_id=lambda: REQUEST_ID, tips=load_tips(), proxies=(), metrics=Metrics())
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
     return app.test_client()
@@ -79,14 +79,22 @@ READER = BodyReader(1_000_000, lambda _: nullcontext())
 
 
 def post_ocr(outcome: object, body: dict[str, Any] | None = None, **options: Any) -> TestResponse:
+    service: Any = Fixed(outcome)
     routes = ocr.blueprint(
-        Fixed(outcome),  # type: ignore[arg-type]
-        clock=CLOCK,
-        limits=RequestLimits(1_000_000, 30_000, 500, 60_000, 2560),
-        reader=READER,
-        budget=BodyBudget(max_bytes=1_000_000, max_bytes_per_address=1_000_000),
-        metrics=Metrics(),
-        tips=load_tips(),
+        ocr.Recogniser(
+            service,
+            clock=CLOCK,
+            limits=RequestLimits(
+                max_body_bytes=1_000_000,
+                timeout_ms=30_000,
+                min_timeout_ms=500,
+                max_timeout_ms=60_000,
+                max_side_limit=2560,
+            ),
+            reader=READER,
+            budget=BodyBudget(max_bytes=1_000_000, max_bytes_per_address=1_000_000),
+            tips=load_tips(),
+        )
     )
     body = ALICE.body(picture=b"a picture") if body is None else body
     return client_of(routes).open("/ocr", **{"method": "POST", "json": body} | options)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.web import assets, openapi, pages
+from app.web import assets, docs, openapi, pages
 from app.web.assets import FOLDER, Assets
 from app.web.pages import WORDS, load_words
 from config.settings import ROOT
@@ -43,7 +43,7 @@ def test_every_word_is_there_in_both_languages() -> None:
 
 
 def test_every_word_is_used_and_every_used_word_is_there() -> None:
-    sources = [*FOLDER.glob("*.js"), *(FOLDER.parent / "templates").glob("*"), FOLDER.parent / "openapi.py"]
+    sources = [*FOLDER.glob("*.js"), *(FOLDER.parent / "templates").glob("*"), *FOLDER.parent.rglob("*.py")]
     texts = "".join(path.read_text() for path in sources)
     families = set(re.findall(r"\bword\(`(\w+_)\$", texts)) | set(re.findall(r'[(\[]"(\w+_)" ~', texts))
     asked = set(re.findall(r'\bword\("(\w+)"', texts)) | set(re.findall(r'\bt\("(\w+)"\)', texts))
@@ -71,7 +71,7 @@ def test_what_anybody_may_ask_for_is_built_once(
         raise AssertionError(path)
 
     before = [html(service, path, language) for language in ("en", "zh")]
-    for module, name in ((pages, "render_template"), (openapi, "document"), (openapi, "request_fields")):
+    for module, name in ((pages, "render_template"), (openapi, "document"), (docs, "request_schema")):
         monkeypatch.setattr(module, name, built_again)
     assert [html(service, path, language) for language in ("en", "zh")] == before
     assert (before[0] != before[1]) == (path in PAGES)

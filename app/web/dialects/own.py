@@ -1,64 +1,69 @@
-"""Bytes <-> Claim, ReadOrder and OcrAnswer: the whole wire format.
+"""The service's own wire format: flat signed JSON, or the same fields as a form, for one picture.
 
-The JSON accepted is a small regular language, one flat object of strings, integers and booleans, and is
-scanned as such: a general parser accepts what must be refused (duplicate keys, NaN), and nested input makes
-it recurse or fill the memory before anyone can look at the result.
+docs/api.md is its contract.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from functools import cache, partial
-from typing import Annotated, Any, Literal, NoReturn
+from typing import Annotated, Any, Literal, NotRequired
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, create_model
+from typing_extensions import TypedDict
 
-from app.authenticate import LABELS, UNSIGNED_FIELDS, as_signed, require_labels
+from app.authenticate import UNSIGNED_FIELDS, as_signed, require_labels
 from app.errors import RequestMalformed, ServiceError
 from app.fetch.url import MAX_URL_BYTES
-from app.model.account import USERNAME
+from app.model.account import USERNAME, Quota
 from app.model.claim import Claim, Value
-from app.model.reading import CharsetName, OcrAnswer, ReadOptions, ReadOrder
+from app.model.reading import CharsetName, Elapsed, OcrAnswer, PictureInfo, Point, ReadOptions, ReadOrder
 from app.model.usage import RECOGNISED
 from app.ports import PictureSource
+from app.web.answers import JSON, Error, Fault, RequestId
 from app.web.body import decode_base64
+from app.web.dialects import Decoded, Incoming, RequestLimits
+from app.web.dialects.fields import StrictFields, checked, scan_json
+from app.web.multipart import read_form
+from app.web.operation import Operation
 
-MAX_FIELDS = 32
-MAX_VALUE_BYTES = 8192  # of any field but picture_base64, as written in the body
-MAX_SPACE_BYTES = 1000  # between two tokens, so that megabytes of it cost nothing
 MIN_NONCE = 8
+FORM = "multipart/form-data"
 
-_SPACE = rb"[ \t\n\r]{0,%d}+" % MAX_SPACE_BYTES
-_INTEGER = rb"-?(?:0|[1-9][0-9]{0,17})"
-_EMPTY = re.compile(rb"%b\{%b\}%b" % (_SPACE, _SPACE, _SPACE))
-_BEGIN = re.compile(rb"%b\{" % _SPACE)
-_NAME = re.compile(rb'%b"([A-Za-z0-9_]{1,64})"%b:%b' % (_SPACE, _SPACE, _SPACE))
-_VALUE = re.compile(
-    rb'"[^"\\\x00-\x1f]*+(?:\\[^\x00-\x1f][^"\\\x00-\x1f]*+)*+"|(?:%b|true|false)(?=[ \t\n\r,}])' % _INTEGER
-)
-_OTHER_VALUE = re.compile(rb"null|[\[{0-9-]")
-_NEXT = re.compile(rb"%b([,}])" % _SPACE)
-_END = re.compile(rb"%b\Z" % _SPACE)
-
-_FORM_INTEGERS = ("timestamp", "side_limit", "timeout_ms")
-_FORM_BOOLEANS = ("boxes", "orient")
+_BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 
 
-class RequestBody(BaseModel):
+def _says(**schema: Any) -> Any:
+    """Part of a field's schema that is not its form: another step checks it, with an error of its own."""
+    return Field(json_schema_extra=schema)
+
+
+def _one_picture(sent: str) -> dict[str, Any]:
+    """Exactly one of a URL and a sent picture, and the digest of the latter."""
+    alone = {"not": {"anyOf": [{"required": [sent]}, {"required": ["picture_sha256"]}]}}
+    return {
+        "required": ["username", "timestamp", "nonce", "sign"],
+        "oneOf": [
+            {"required": ["picture_url"], **alone},
+            {"required": [sent, "picture_sha256"], "not": {"required": ["picture_url"]}},
+        ],
+    }
+
+
+class RequestBody(StrictFields, title="Request", json_schema_extra=_one_picture("picture_base64")):
     """The fields of the contract and the form of each."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
     username: Annotated[str, Field(pattern=rf"^{USERNAME}$")]
-    nonce: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-    sign: str
-    sign_method: Literal["hmac-sha256", "md5"] | None = None
+    nonce: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$"), _says(minLength=MIN_NONCE)]
+    sign: Annotated[str, _says(pattern="^([0-9a-f]{64}|[0-9a-f]{32})$")]
+    sign_method: Annotated[Literal["hmac-sha256", "md5"] | None, _says(default="hmac-sha256")] = None
     timestamp: Annotated[int, Field(ge=0)] | None = None
-    picture_url: str | None = None
-    picture_base64: str | None = None
+    picture_url: Annotated[str | None, _says(format="uri", pattern="^https?://", maxLength=MAX_URL_BYTES)] = (
+        None
+    )
+    picture_base64: Annotated[str | None, _says(contentEncoding="base64", minLength=4, pattern=_BASE64)] = (
+        None
+    )
     picture_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     boxes: bool = True
     min_score: Annotated[str, Field(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")] = "0.5"
@@ -75,47 +80,66 @@ class RequestBody(BaseModel):
         return self.sign_method == "md5"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestLimits:
-    """What a request may hold and ask for: times in milliseconds, the side in pixels."""
-
-    max_body_bytes: int
-    timeout_ms: int
-    min_timeout_ms: int
-    max_timeout_ms: int
-    max_side_limit: int
-
-
-def scan_json(body: bytes | bytearray) -> dict[str, Value]:
-    """The fields of one flat JSON object. Raises RequestMalformed, or a label's own error for its value.
-
-    picture_base64 is only cut out, as it is written: nobody has proven yet to be worth the time of megabytes.
-    """
-    fields: dict[str, Value] = {}
-    if _EMPTY.fullmatch(body):
-        return fields
-    token = _BEGIN.match(body) or _refuse("not an object")
-    while token[0][-1:] != b"}":
-        token = _NAME.match(body, token.end()) or _refuse("no name")
-        name = token[1].decode()
-        if name in fields or len(fields) == MAX_FIELDS:
-            _refuse("named twice, or too many fields", name)
-        fields[name], end = _value(body, token.end(), name)
-        token = _NEXT.match(body, end) or _refuse("no comma or closing brace", name)
-    if not _END.match(body, token.end()):
-        _refuse("more after the object")
-    return fields
+_FORM_FIELDS: dict[str, Any] = {
+    name: (field.annotation, field)
+    for name, field in RequestBody.model_fields.items()
+    if name != "picture_base64"
+}
+_FORM_FIELDS["image"] = (Annotated[str | None, _says(contentMediaType="application/octet-stream")], None)
+FormBody = create_model(
+    "FormRequest",
+    __base__=StrictFields,
+    __cls_kwargs__={"json_schema_extra": _one_picture("image")},
+    **_FORM_FIELDS,
+)
+"""The same fields as a form, for the schema alone: the file `image` instead of picture_base64."""
 
 
-def scan_form(form: Mapping[str, str]) -> dict[str, Value]:
-    """The fields of a multipart form: the same values as in JSON, written as text."""
-    fields: dict[str, Value] = dict(form)
-    for name, text in form.items():
-        if name in _FORM_INTEGERS and re.fullmatch(_INTEGER.decode(), text):
-            fields[name] = int(text)
-        elif name in _FORM_BOOLEANS and text in ("true", "false"):
-            fields[name] = text == "true"
-    return fields
+class AnswerLine(TypedDict):
+    """box: absent where the request says so."""
+
+    text: str
+    score: Annotated[float, Field(ge=0, le=1)]
+    box: NotRequired[Annotated[Sequence[Point], Field(min_length=4, max_length=4, description="api_box")]]
+
+
+class Answer(TypedDict):
+    """Lines in reading order, boxes in pixels of the upright picture, times in milliseconds."""
+
+    status_code: Literal[6]
+    error: None
+    tips: str
+    result: Annotated[str, Field(description="api_result")]
+    lines: Annotated[list[AnswerLine], Field(description="api_lines")]
+    picture: PictureInfo
+    model: str
+    elapsed_ms: Elapsed
+    quota: Quota
+    request_id: RequestId
+
+
+OPERATION = Operation(
+    answers={200: ("api_answer", Answer)},
+    errors=ServiceError.__subclasses__(),
+    bodies={JSON: RequestBody, FORM: FormBody},
+    description="api_signing",
+)
+
+
+def decode(incoming: Incoming) -> Decoded:
+    """As dialects.Dialect. The image of a form comes apart from its fields."""
+    if incoming.http.mimetype == JSON:
+        fields, image = scan_json(incoming.body), None
+    else:
+        fields, image = read_form(incoming.http, incoming.body)
+    return decode_request(
+        fields,
+        image,
+        request_id=incoming.request_id,
+        arrived=incoming.arrived,
+        limits=incoming.limits,
+        address=incoming.address,
+    )
 
 
 def decode_request(
@@ -126,17 +150,13 @@ def decode_request(
     arrived: float,
     limits: RequestLimits,
     address: str = "",
-) -> tuple[Claim, ReadOrder, PictureSource | None]:
+) -> Decoded:
     """Check the labels, then the form of each field. Raises ServiceError.
 
     image: the file of a multipart form. arrived: on the monotonic clock, in seconds.
-    Returns who asks, what is to be done, and the picture where it was sent instead of its URL.
     """
     require_labels(fields if image is None else {**fields, "image": "given"})
-    try:
-        body = RequestBody.model_validate(fields)
-    except ValidationError as error:
-        _refuse(error.errors()[0]["msg"], str(error.errors()[0]["loc"][0]))
+    body = checked(RequestBody, fields)
     _check_forms(body, image, limits)
     timeout_ms = body.timeout_ms or limits.timeout_ms
     claim = Claim(
@@ -154,74 +174,40 @@ def decode_request(
     return claim, order, _picture(body, image)
 
 
-def encode_answer(answer: OcrAnswer, *, tips: str) -> dict[str, Any]:
-    """The body of a success: lines in reading order, boxes in pixels of the upright picture, times in ms."""
+def encode_answer(answer: OcrAnswer, *, tips: str) -> Answer:
     page = answer.reading.page
-    lines: list[dict[str, Any]] = [{"text": line.text, "score": round(line.score, 4)} for line in page.lines]
+    lines = [AnswerLine(text=line.text, score=round(line.score, 4)) for line in page.lines]
     if answer.boxes:
         for encoded, line in zip(lines, page.lines, strict=True):
             encoded["box"] = line.box
+    return Answer(
+        status_code=RECOGNISED,
+        error=None,
+        tips=tips,
+        result=page.text,
+        lines=lines,
+        picture=answer.reading.picture,
+        model=page.model,
+        elapsed_ms=answer.elapsed,
+        quota=answer.quota,
+        request_id=answer.request_id,
+    )
+
+
+def encode_error(error: ServiceError, *, tips: str, request_id: str) -> Error:
+    fault = Fault()
+    if error.field is not None:
+        fault["field"] = error.field
+    if error.stage is not None:
+        fault["stage"] = error.stage
     return {
-        "status_code": RECOGNISED,
-        "error": None,
-        "tips": tips,
-        "result": page.text,
-        "lines": lines,
-        "picture": asdict(answer.reading.picture),
-        "model": page.model,
-        "elapsed_ms": asdict(answer.elapsed),
-        "quota": asdict(answer.quota),
-        "request_id": answer.request_id,
-    }
-
-
-def encode_error(error: ServiceError, *, tips: str, request_id: str) -> dict[str, Any]:
-    """The body of a failure: what the caller may know, and nothing of the error's own text."""
-    body: dict[str, Any] = {
         "status_code": error.status_code,
         "error": error.error,
         "tips": tips,
         "result": None,
+        **fault,
+        "request_id": request_id,
     }
-    if error.field is not None:
-        body["field"] = error.field
-    if error.stage is not None:
-        body["stage"] = error.stage
-    return body | {"request_id": request_id}
-
-
-def _refuse(why: str, field: str | None = None) -> NoReturn:
-    raise RequestMalformed(why, field=field)
-
-
-def _value(body: bytes | bytearray, at: int, name: str) -> tuple[Value, int]:
-    """The value that begins here, and where it ends."""
-    if name == "picture_base64" and body[at : at + 1] == b'"':
-        end = body.find(b'"', at + 1)
-        if end < 0:
-            _refuse("no end", name)
-        return _text(memoryview(body)[at + 1 : end], name), end + 1
-    token = _VALUE.match(body, at, at + MAX_VALUE_BYTES)
-    if token is None:
-        # A label with a null, number, list or object for its value is as good as missing.
-        kind = LABELS.get(name, RequestMalformed) if _OTHER_VALUE.match(body, at) else RequestMalformed
-        raise kind("neither integer nor boolean, and no string that ends in time", field=name)
-    try:
-        value: Value = json.loads(_text(token[0], name))
-        if isinstance(value, str):
-            value.encode("utf-8")  # a lone surrogate is no character
-    except ValueError:
-        _refuse("wrong escape", name)
-    if isinstance(value, str) and "\0" in value:
-        raise RequestMalformed("NUL", field=name)
-    return value, token.end()
-
-
-def _text(token: bytes | memoryview, name: str) -> str:
-    try:
-        return str(token, "utf-8")
-    except UnicodeDecodeError:
-        _refuse("not UTF-8", name)
 
 
 def _check_forms(body: RequestBody, image: bytes | None, limits: RequestLimits) -> None:
