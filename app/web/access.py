@@ -1,4 +1,4 @@
-"""Who may call a route. Each one says so itself, "anyone" included; a test walks the URL map."""
+"""Who may call a route. Each route declares it, "anyone" included; a test walks the URL map."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ View = TypeVar("View", bound=Callable[..., object])
 
 
 def callers(who: Callers) -> Callable[[View], View]:
-    """signed: the body's own signature is checked. code: the body holds a one-time code.
-    operator: never proxied by Nginx.
+    """signed: the request carries a signature. code: the body holds a one-time code.
+    operator: Nginx never forwards the route.
     """
 
     def mark(view: View) -> View:

@@ -1,4 +1,4 @@
-"""The pages' own files, under a path that holds a digest of them all: browsers may keep them for ever."""
+"""The pages' own files, under a path that holds a digest of all of them: browsers may cache them forever."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.web.access import callers
 
 FOLDER = Path(__file__).parent / "static"
 SAMPLE = Path(__file__).parents[2] / "samples" / "receipt.png"
-"""What the console reads for somebody who has no picture at hand."""
+"""The picture that the console offers to a visitor who has none."""
 TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -25,7 +25,7 @@ FOR_EVER = "public, max-age=31536000, immutable"
 
 @dataclass(frozen=True, slots=True)
 class Assets:
-    """files: contents by name. digest: of all of them, since modules import each other by relative name."""
+    """files: contents by name. digest: of all files, since modules import each other by relative name."""
 
     files: dict[str, bytes]
     digest: str
@@ -40,7 +40,7 @@ class Assets:
         return cls(files, whole.hexdigest()[:16])
 
     def url(self, name: str) -> str:
-        """Where a page finds a file. Raises LookupError for a name that is not there."""
+        """The path of a file, for a page. Raises LookupError for an unknown name."""
         if name not in self.files:
             raise LookupError(name)
         return f"/static/{self.digest}/{name}"
@@ -52,7 +52,7 @@ def blueprint(assets: Assets) -> Blueprint:
     @routes.get("/static/<digest>/<name>")
     @callers("anyone")
     def file(digest: str, name: str) -> Response:
-        """Under an older digest, which a page open since before an upgrade asks for, never to be kept."""
+        """A page that was opened before an upgrade asks under an older digest; that answer is not cached."""
         if name not in assets.files:
             raise NotFound
         answer = Response(assets.files[name], content_type=TYPES[Path(name).suffix])

@@ -1,4 +1,4 @@
-"""A request's bytes, in turn with everybody else's, and whether its caller still waits."""
+"""Reads a request's body without blocking others, and checks whether its caller is still connected."""
 
 from __future__ import annotations
 
@@ -17,35 +17,34 @@ from app.errors import BodyTooLarge, RequestMalformed, ServiceError
 from app.web.budget import FREE_BYTES, UnprovenBody
 
 PIECE = 1024 * 1024
-"""Of large bodies, so much is read or decoded before the others have a turn. Divides by 4, for base64."""
+"""Bytes of a large body that are processed before other requests get a turn; a multiple of 4, for base64."""
 
-TURN_S = 0.001  # gevent's sleep(0) looks at no socket
-
+TURN_S = 0.001  # gevent's sleep(0) does not poll sockets
 
 CHUNKED_PIECE = PIECE // 4
-"""Of a body in chunks, of which gunicorn and Werkzeug hold several copies."""
+"""Bytes of a chunked body that are read at once: gunicorn and Werkzeug hold several copies of them."""
 
 BUFFERED = 3 * PIECE
-"""What those copies may hold."""
+"""Bytes that those copies may hold."""
 
 TimeLimit = Callable[[ServiceError], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, slots=True)
 class BodyReader:
-    """time_limit(error) raises the error inside its block once a piece has taken too long."""
+    """time_limit(error) is a block that raises the error when reading a piece takes too long."""
 
     max_body_bytes: int
     time_limit: TimeLimit
 
     def check_length(self, incoming: Request) -> None:
-        """Raises BodyTooLarge where the head says so."""
+        """Raises BodyTooLarge where Content-Length exceeds the limit."""
         if (incoming.content_length or 0) > self.max_body_bytes:
             raise BodyTooLarge(f"{incoming.content_length} bytes")
 
     def read(self, incoming: Request, unproven: UnprovenBody | None = None) -> bytearray:
-        """The whole body. Raises BodyTooLarge, RateLimited or Busy, or RequestMalformed for one that does not
-        arrive in time, is cut off, or whose chunks cannot be parsed.
+        """The whole body. Raises BodyTooLarge, RateLimited, Busy, or RequestMalformed for a body that does
+        not arrive in time, is cut off, or has malformed chunks.
         """
         length = incoming.content_length
         if unproven and length is not None and length > FREE_BYTES:
@@ -59,7 +58,7 @@ class BodyReader:
             if unproven and length is None and len(piece) == size:
                 unproven.reserve(CHUNKED_PIECE if size == CHUNKED_PIECE else CHUNKED_PIECE + BUFFERED)
                 size = CHUNKED_PIECE
-            if len(body) > PIECE:  # a client that sends fast never lets the loop look at others
+            if len(body) > PIECE:  # a fast sender would never let the loop serve others
                 time.sleep(TURN_S)
         return body
 
@@ -69,16 +68,16 @@ class BodyReader:
                 return stream.read(size)
         except (ServiceError, HTTPException):
             raise
-        except Exception as error:  # the server's own kinds, which app/ does not import
+        except Exception as error:  # gunicorn's own exceptions, which app/ does not import
             raise RequestMalformed(f"{type(error).__name__} while reading the body") from error
 
 
 def decode_base64(text: str) -> bytes:
-    """As it is written in JSON: base64 needs no escape, but PHP writes one before each slash.
+    """text: as written in JSON. Base64 needs no escapes, but PHP writes one before each slash.
 
     Raises RequestMalformed.
     """
-    if "\\" in text:  # to look costs a tenth of a copy
+    if "\\" in text:  # the search costs a tenth of a copy
         text = text.replace("\\/", "/")
     if text.find("=", 0, len(text) - 2) >= 0:
         raise RequestMalformed("padding before the end", field="picture_base64")
@@ -97,16 +96,16 @@ def decode_base64(text: str) -> bytes:
 
 
 def hung_up(connection: socket.socket | None) -> bool:
-    """Whether the peer has closed its end, be it for sending alone: usual clients close both."""
+    """Whether the peer has closed its end, even for sending alone: usual clients close both directions."""
     if connection is None:
         return False
-    patience = connection.gettimeout()
+    timeout_s = connection.gettimeout()
     try:
         connection.settimeout(0)
         return connection.recv(1, socket.MSG_PEEK) == b""
-    except (BlockingIOError, ValueError):  # nothing yet; or TLS, which cannot be peeked into
+    except (BlockingIOError, ValueError):  # nothing received yet; or TLS, which has no MSG_PEEK
         return False
     except OSError:
         return True
     finally:
-        connection.settimeout(patience)
+        connection.settimeout(timeout_s)

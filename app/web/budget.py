@@ -1,4 +1,4 @@
-"""How many bytes of bodies a worker holds for callers that have proven nothing yet."""
+"""Limits of the memory that a worker spends on bodies of callers that are not authenticated yet."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from app.errors import Busy, RateLimited
 from app.limits.network import network_of
 
 FREE_BYTES = 64 * 1024
-"""Of each body, so that a request which only names a URL passes while large bodies fill the budget. Their
-number is bounded by the connections of a worker."""
+"""Bytes of each body that do not count, so that a request with a URL passes while large bodies fill the
+budget. A worker's connections bound the number of such bodies."""
 
 RETRY_AFTER_S = 2
 
 
 class BodyBudget:
-    """max_bytes: of all callers together. max_bytes_per_address: of one IPv4 address, or /64 of IPv6."""
+    """max_bytes: for all callers. max_bytes_per_address: for one IPv4 address or IPv6 /64 network."""
 
     def __init__(self, *, max_bytes: int, max_bytes_per_address: int) -> None:
         self.max_bytes = max_bytes
@@ -29,7 +29,7 @@ class BodyBudget:
 
 
 class UnprovenBody:
-    """A body's part of the budget, given back at the end of the `with` block, or earlier by release()."""
+    """The share of the budget that one body holds, until the end of the `with` block or release()."""
 
     def __init__(self, budget: BodyBudget, network: bytes) -> None:
         self._budget = budget
@@ -37,7 +37,7 @@ class UnprovenBody:
         self._held = 0
 
     def reserve(self, size: int) -> None:
-        """Bytes more than before. Raises RateLimited or Busy where the budget has none left."""
+        """Hold so many further bytes. Raises RateLimited or Busy where the budget is exhausted."""
         budget = self._budget
         if budget.held_by[self._network] + size > budget.max_bytes_per_address:
             raise RateLimited("unproven bytes of the address", retry_after=RETRY_AFTER_S)

@@ -1,4 +1,4 @@
-"""GET / and /usage.html: where people read pictures, and see what they have used."""
+"""GET / and /usage.html: the pages on which people read pictures and see their usage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def blueprint(pages: Pages) -> Blueprint:
     @routes.get("/usage.html")
     @callers("anyone")
     def usage() -> Response:
-        """The figures themselves come from GET /usage, which the page signs."""
+        """The page itself requests the figures from GET /usage, signed in the browser."""
         return pages.render("usage.html")
 
     return routes

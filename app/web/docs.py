@@ -31,7 +31,7 @@ FIELDS: dict[str, Value] = {
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The signing rule at work: what goes in, and what must come out."""
+    """An example of the signing rule: the input, and the output that it must give."""
 
     secret: str
     fields: str
@@ -49,7 +49,7 @@ def blueprint(pages: Pages, limits: RequestLimits) -> Blueprint:
     routes = Blueprint("docs", __name__, template_folder="templates")
     text = openapi.Text(in_language(pages.words, "en"), in_language(pages.tips, "en"))
 
-    # Built when first asked for, since all routes are there by then; and once, since anybody may ask.
+    # Built at the first request, when all routes are registered, and only once, since anyone may request it.
 
     @cache
     def built_document() -> bytes:

@@ -1,4 +1,4 @@
-"""The only place that turns a failure into an answer: JSON in the contract's form, whatever failed."""
+"""The only place that turns a failure into an answer, in the dialect of the route that failed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def init_app(app: Flask, tips: Tips) -> None:
         return answer
 
     def http_error(error: HTTPException) -> Response:
-        """What Flask and Werkzeug refuse on their own."""
+        """For requests that Flask or Werkzeug refuses."""
         if error.code in _OURS:
             return service_error(_OURS[error.code](error.description or error.name))
         name, tip_name = _http_name(error)
@@ -52,18 +52,18 @@ def init_app(app: Flask, tips: Tips) -> None:
 
 
 def tip(tips: Tips, name: str) -> str:
-    """The sentence for people, in the language that the caller prefers."""
+    """The sentence for people, in the caller's language."""
     return tips[name][preferred(tips[name])]
 
 
 def preferred(languages: Container[str]) -> str:
-    """The one of these languages that the caller likes best; English where it likes none of them."""
+    """The caller's most preferred one of these languages; English where none is accepted."""
     wanted = (tag.partition("-")[0].lower() for tag in request.accept_languages.values())
     return next((language for language in wanted if language in languages), "en")
 
 
 def _http_name(error: HTTPException) -> tuple[str, str]:
-    """An error outside the contract's codes: its name, and the tip for it."""
+    """The name of an error outside the contract's codes, and the name of its tip."""
     if isinstance(error, MethodNotAllowed):
         return "method_not_allowed", "use_post" if error.valid_methods == ["POST"] else "method_not_allowed"
     return "not_found", "not_found"

@@ -1,4 +1,4 @@
-"""The same fields as multipart/form-data, with the picture as a file: Werkzeug's parser, in bounds."""
+"""The fields of a multipart/form-data body, with the picture as a file: Werkzeug's parser behind limits."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from app.model.claim import Value
 from app.web.dialects.fields import MAX_FIELDS, scan_form
 
 MAX_HEAD_BYTES = 8 * 1024
-"""Of a part, and of what stands before the first one."""
+"""Of the head of a part, and of the text before the first part."""
 
 MAX_BOUNDARY_CHARS = 100
-"""RFC 2046 allows 70; Werkzeug's own test client, with which a caller's tests may post, sends a few more."""
+"""RFC 2046 allows 70; Werkzeug's test client, which callers' tests may use, sends a few more."""
 
 
 class StrictFormParser(FormDataParser):
-    """Werkzeug's, but a form that it cannot parse is an error and not an empty form."""
+    """Raises an error for a malformed form, where Werkzeug's parser returns an empty one."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options | {"silent": False})
@@ -30,7 +30,7 @@ class OcrHttpRequest(Request):
     form_data_parser_class = StrictFormParser
 
     def _get_file_stream(self, *_: Any, **__: Any) -> IO[bytes]:
-        """In memory, where the whole body is anyway."""
+        """In memory: the whole body is there already."""
         return BytesIO()
 
 
@@ -44,7 +44,7 @@ def read_form(incoming: Request, body: bytes | bytearray) -> tuple[dict[str, Val
     except ValueError as error:
         raise RequestMalformed(str(error)) from error
     for name in [*form, *files]:
-        if name is None:  # Werkzeug's types do not say so
+        if name is None:  # possible, although Werkzeug's types exclude it
             raise RequestMalformed("a part without a name")
         if len(form.getlist(name)) + len(files.getlist(name)) > 1:
             raise RequestMalformed("named twice", field=name[:64])
@@ -54,8 +54,8 @@ def read_form(incoming: Request, body: bytes | bytearray) -> tuple[dict[str, Val
 
 
 def check_parts(body: bytes | bytearray, boundary: str) -> None:
-    """Raise RequestMalformed where Werkzeug would work for seconds: it reads what stands before the first
-    part, and the head of each, line by line and without a limit.
+    """Raise RequestMalformed where Werkzeug would need seconds: it reads the text before the first part, and
+    the head of each part, line by line and without a limit.
     """
     if not 0 < len(boundary) <= MAX_BOUNDARY_CHARS:
         raise RequestMalformed("no boundary, or a long one")

@@ -17,7 +17,7 @@ class Operation:
     """A route without `answers` returns an HTML page. Sentences are keys of words.yaml.
 
     answers: by HTTP status, a sentence and the type of the JSON body: any that pydantic has a schema for.
-    errors: codes of the contract that the route may answer instead.
+    errors: codes of the contract that the route may answer instead, in the service's own format.
     bodies: the fields of the request's body by media type. query: the fields of the query.
     """
 

@@ -1,4 +1,4 @@
-"""What every page for people has: our own scripts and styles alone, in the reader's language."""
+"""Pages for people, in the reader's language; browsers run our own scripts and styles only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Words = Mapping[str, Mapping[str, str]]
 
 WORDS = Path(__file__).parent / "words.yaml"
 LANGUAGES = {"en": "en", "zh": "zh-CN"}
-"""Of words.yaml, and as HTML names them."""
+"""The languages of words.yaml, and their names in HTML."""
 
 POLICY = "; ".join(
     [
@@ -40,13 +40,13 @@ HEADERS = {
 
 
 def load_words() -> Words:
-    """What the pages say, by key and language."""
+    """The pages' sentences by key and language."""
     words: Words = yaml.safe_load(WORDS.read_text("utf-8"))
     return words
 
 
 class Pages:
-    """Renders templates. limits: what the scripts must know of the settings, such as max_picture_bytes."""
+    """Renders templates. limits: settings that the scripts need, such as max_picture_bytes."""
 
     def __init__(self, assets: Assets, *, words: Words, tips: Tips, limits: Mapping[str, int]) -> None:
         self.words, self.tips = words, tips
@@ -55,9 +55,9 @@ class Pages:
         self._built: dict[tuple[str, str], str] = {}
 
     def render(self, template: str, **values: Any) -> Response:
-        """A template as an answer, in the language that the reader likes best.
+        """The page of a template in the reader's language.
 
-        It is built once for each language, so a page's values must be the same every time.
+        The page is built once for each language, so its values must be the same at every call.
         """
         page = template, preferred(LANGUAGES)
         if page not in self._built:

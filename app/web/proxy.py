@@ -1,4 +1,4 @@
-"""Whom to believe about a request's address, scheme and id: our own proxies alone."""
+"""A request's address, scheme and id come from the proxy's headers only where the proxy is trusted."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from app.limits.network import parsed
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-BELIEVED = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_REQUEST_ID")
+TRUSTED_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_X_REQUEST_ID")
 
 
 class TrustedProxies:
-    """WSGI middleware: from a proxy of ours it takes over what BELIEVED says, from anyone else it drops that.
+    """WSGI middleware: takes TRUSTED_HEADERS from trusted proxies, drops them from other peers.
 
-    proxies: networks they connect from. A peer on a Unix socket has no address and is always one of ours,
-    since files have owners.
+    proxies: the networks that trusted proxies connect from. A peer on a Unix socket has no address and is
+    always trusted, since the file's permissions decide who may connect.
     """
 
     def __init__(self, app: WSGIApplication, proxies: Iterable[IPv4Network | IPv6Network]) -> None:
@@ -29,13 +29,13 @@ class TrustedProxies:
         self._proxies = tuple(proxies)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if self._is_ours(environ.get("REMOTE_ADDR", "")):
+        if self._is_trusted(environ.get("REMOTE_ADDR", "")):
             return self._proxied(environ, start_response)
-        for name in BELIEVED:
+        for name in TRUSTED_HEADERS:
             environ.pop(name, None)
         return self._direct(environ, start_response)
 
-    def _is_ours(self, peer: str) -> bool:
+    def _is_trusted(self, peer: str) -> bool:
         if not peer:
             return True
         address = parsed(peer)

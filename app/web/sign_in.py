@@ -1,4 +1,4 @@
-"""POST /sign-in: the page that `flask users link` opens exchanges its one-time code for the user's secret."""
+"""POST /sign-in: exchanges the one-time code of a sign-in link for the user's secret; for the pages."""
 
 from __future__ import annotations
 
@@ -88,9 +88,9 @@ def blueprint(service: SignInService, *, reader: BodyReader) -> Blueprint:
 
 
 def _require_same_origin(incoming: Request) -> None:
-    """No other site may sign a reader in. Programs that are no browsers send neither of the two headers.
+    """Refuse requests that a page of another site makes. Programs other than browsers send neither header.
 
-    Browsers leave Sec-Fetch-Site out on plain http, where Origin has to do.
+    On plain http browsers omit Sec-Fetch-Site, so that Origin decides.
     """
     origin = incoming.headers.get("Origin", "")
     site = incoming.headers.get("Sec-Fetch-Site") or (

@@ -8,6 +8,7 @@ import json
 import time
 from base64 import b64decode
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -29,6 +30,7 @@ from tests.web.conftest import Service
 
 EXAMPLES = 20
 OURS_ALONE = {"/static/<digest>/<name>"}
+BODIES = Path(__file__).parent / "bodies"
 DIGITS = (ROOT / "samples" / "digits.png").read_bytes()
 
 
@@ -111,6 +113,29 @@ def test_real_answers_are_as_it_says(service: Service, document: dict[str, Any])
         validator_for(schema).validate(answer.get_json())
         seen.add(answer.get_json()["status_code"])
     assert seen == {RECOGNISED, 9, 11, 0, 13, 16, 8, 7, 4}
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [
+        ("/ocr", ["recognised", "recognised_without_boxes", "recognised_without_text"]),
+        ("/usage", ["usage", "usage_of_all"]),
+        ("/sign-in", ["sign_in"]),
+        ("/healthz", ["healthz"]),
+        ("/readyz", ["readyz", "readyz_without_store", "readyz_with_full_disk"]),
+    ],
+)
+def test_recorded_answers_are_as_it_says(document: dict[str, Any], path: str, names: list[str]) -> None:
+    """The schema accepts a recorded answer, and refuses it with a field more or less."""
+    [operation] = document["paths"][path].values()
+    content = operation["responses"]["200"]["content"]["application/json"]
+    validator = validator_for(content["schema"] | {"components": document["components"]})
+    for name in names:
+        body = json.loads((BODIES / f"{name}.json").read_text())
+        validator.validate(body)
+        assert not validator.is_valid(body | {"more": 1})
+        required = set(body) - {"disk", "free_bytes"}
+        assert not any(validator.is_valid({k: v for k, v in body.items() if k != one}) for one in required)
 
 
 def test_the_worked_example_is_right() -> None:

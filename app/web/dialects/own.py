@@ -30,16 +30,22 @@ from app.web.operation import Operation
 MIN_NONCE = 8
 FORM = "multipart/form-data"
 
-_BASE64 = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 
-
-def _says(**schema: Any) -> Any:
-    """Part of a field's schema that is not its form: another step checks it, with an error of its own."""
+def _schema(**schema: Any) -> Any:
+    """A part of a field's schema that a later step checks, with an error of its own."""
     return Field(json_schema_extra=schema)
 
 
+_URL = _schema(format="uri", pattern="^https?://", maxLength=MAX_URL_BYTES)
+_BASE64 = _schema(
+    contentEncoding="base64",
+    minLength=4,
+    pattern="^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+)
+
+
 def _one_picture(sent: str) -> dict[str, Any]:
-    """Exactly one of a URL and a sent picture, and the digest of the latter."""
+    """Exactly one of a URL and a sent picture, the latter with its digest."""
     alone = {"not": {"anyOf": [{"required": [sent]}, {"required": ["picture_sha256"]}]}}
     return {
         "required": ["username", "timestamp", "nonce", "sign"],
@@ -54,16 +60,12 @@ class RequestBody(StrictFields, title="Request", json_schema_extra=_one_picture(
     """The fields of the contract and the form of each."""
 
     username: Annotated[str, Field(pattern=rf"^{USERNAME}$")]
-    nonce: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$"), _says(minLength=MIN_NONCE)]
-    sign: Annotated[str, _says(pattern="^([0-9a-f]{64}|[0-9a-f]{32})$")]
-    sign_method: Annotated[Literal["hmac-sha256", "md5"] | None, _says(default="hmac-sha256")] = None
+    nonce: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$"), _schema(minLength=MIN_NONCE)]
+    sign: Annotated[str, _schema(pattern="^([0-9a-f]{64}|[0-9a-f]{32})$")]
+    sign_method: Annotated[Literal["hmac-sha256", "md5"] | None, _schema(default="hmac-sha256")] = None
     timestamp: Annotated[int, Field(ge=0)] | None = None
-    picture_url: Annotated[str | None, _says(format="uri", pattern="^https?://", maxLength=MAX_URL_BYTES)] = (
-        None
-    )
-    picture_base64: Annotated[str | None, _says(contentEncoding="base64", minLength=4, pattern=_BASE64)] = (
-        None
-    )
+    picture_url: Annotated[str | None, _URL] = None
+    picture_base64: Annotated[str | None, _BASE64] = None
     picture_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     boxes: bool = True
     min_score: Annotated[str, Field(pattern=r"^(0(\.[0-9]{1,6})?|1(\.0{1,6})?)$")] = "0.5"
@@ -74,7 +76,7 @@ class RequestBody(StrictFields, title="Request", json_schema_extra=_one_picture(
 
     @property
     def legacy(self) -> bool:
-        """Whether the original scheme was used: it is named, or known by its short sign without a time."""
+        """Whether the original scheme was used: it is named, or the sign is short and has no timestamp."""
         if self.sign_method is None:
             return self.timestamp is None and len(self.sign) == 32
         return self.sign_method == "md5"
@@ -85,14 +87,14 @@ _FORM_FIELDS: dict[str, Any] = {
     for name, field in RequestBody.model_fields.items()
     if name != "picture_base64"
 }
-_FORM_FIELDS["image"] = (Annotated[str | None, _says(contentMediaType="application/octet-stream")], None)
+_FORM_FIELDS["image"] = (Annotated[str | None, _schema(contentMediaType="application/octet-stream")], None)
 FormBody = create_model(
     "FormRequest",
     __base__=StrictFields,
     __cls_kwargs__={"json_schema_extra": _one_picture("image")},
     **_FORM_FIELDS,
 )
-"""The same fields as a form, for the schema alone: the file `image` instead of picture_base64."""
+"""The schema of the same fields as a form, with the file `image` instead of picture_base64."""
 
 
 class AnswerLine(TypedDict):
@@ -127,7 +129,7 @@ OPERATION = Operation(
 
 
 def decode(incoming: Incoming) -> Decoded:
-    """As dialects.Dialect. The image of a form comes apart from its fields."""
+    """As dialects.Dialect, from JSON or a form."""
     if incoming.http.mimetype == JSON:
         fields, image = scan_json(incoming.body), None
     else:
@@ -211,7 +213,7 @@ def encode_error(error: ServiceError, *, tips: str, request_id: str) -> Error:
 
 
 def _check_forms(body: RequestBody, image: bytes | None, limits: RequestLimits) -> None:
-    """What one field's form alone does not say."""
+    """Check what depends on several fields or on the settings. Raises RequestMalformed."""
     sent = image is not None or body.picture_base64 is not None
     timeout_ms = limits.timeout_ms if body.timeout_ms is None else body.timeout_ms
     wrong = {
