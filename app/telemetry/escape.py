@@ -14,7 +14,7 @@ _WORD = re.compile(r"\S+")
 
 
 def escaped(text: str, *, keep: str = "") -> str:
-    r"""Replace control characters by Python escapes: `\n`, `\x9b`, `\u202e`. keep: characters to keep."""
+    r"""Replace control characters by Python escapes: `\n`, `\x9b`, `\u202e`. keep: exceptions."""
     return _ANY.sub(lambda found: found[0] if found[0] in keep else ascii(found[0])[1:-1], text)
 
 
