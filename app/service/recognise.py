@@ -43,11 +43,11 @@ class OcrService:
         ttl = nonce_ttl_s(claim, now=now, policy=self.caller.policy)
         with self.caller.proven(claim, sent, now=now) as account:
             on_proven()
-            with self.offload.reserve(order.deadline, cancelled, claim.username) as place:
+            with self.offload.reserve(order.deadline, cancelled, claim.username) as reservation:
                 quota = self.admission.admit(account, claim, nonce_ttl_s=ttl, deadline=order.deadline)
                 with self._failure_recorded(claim, started):
                     data, fetch_ms = self._picture(claim, order, sent)
-                    reading, queue_ms = place.read(data, order.options)
+                    reading, queue_ms = reservation.read(data, order.options)
                 total_ms = self._ms_since(started)
                 elapsed = Elapsed(queue_ms, fetch_ms, reading.decode_ms, reading.ocr_ms, total_ms)
                 self.usage.finish(_success(claim, reading, elapsed))
