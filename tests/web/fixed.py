@@ -29,6 +29,8 @@ READER = BodyReader(1_000_000, lambda _: nullcontext())
 QUAD = ((12, 20), (310, 20), (310, 52), (12, 52))
 LINES = (Line("合计 “12.50” / ñ", 0.998765, QUAD), Line('"quoted" \\ text', 0.5, QUAD))
 UNLIMITED = Quota(None, None)
+TIPS = {name: {"en": f"About {name}.", "zh": f"关于 {name}。"} for name in load_tips()}
+"""Not the service's sentences, which may be reworded."""
 
 
 class Fixed:
@@ -67,7 +69,7 @@ def client_of(*blueprints: Blueprint, metrics: CountedMetrics | None = None) -> 
     web.init_app(
         app,
         new_request_id=lambda: REQUEST_ID,
-        tips=load_tips(),
+        tips=TIPS,
         proxies=(),
         metrics=counted,
     )
@@ -91,6 +93,6 @@ def ocr_routes(outcome: object) -> Blueprint:
             ),
             reader=READER,
             budget=BodyBudget(max_bytes=1_000_000, max_bytes_per_address=1_000_000),
-            tips=load_tips(),
+            tips=TIPS,
         )
     )
