@@ -97,7 +97,7 @@ class SqlStore:
         if self.database.embedded:
             schema.upgrade(self.database)
             with suppress(DependencyUnavailable):  # such as a full disk; reports build the days they need
-                self._build_days(self.database)
+                build_missing(self.database, 0, settled(self._now_ms()))
         else:
             schema.check(self.database)
 
@@ -115,11 +115,8 @@ class SqlStore:
         self._box.load()
         with closing(self.database.patient()) as patient:
             versions = schema.upgrade(patient)
-            self._build_days(patient)
+            build_missing(patient, 0, settled(self._now_ms()))
             return versions
-
-    def _build_days(self, database: Database) -> None:
-        build_missing(database, 0, settled(self._now_ms()))
 
     def ping(self) -> None:
         """One cheap query. Raises DependencyUnavailable."""
@@ -234,9 +231,8 @@ class SqlStore:
     def _in_turn(self, username: str, *, ending: bool = False) -> Iterator[Connection]:
         """A transaction for a request, after those that were waiting before it.
 
-        ending: the request ends, so it goes before the user's other requests. Raises Busy if the wait is too
-        long, which is no fault of the database; for an ending request DependencyUnavailable, as in
-        ports.UsageLog, because its end is not recorded.
+        ending: the request goes before the user's other requests. Raises Busy if the wait is too long; for an
+        ending request DependencyUnavailable, as in ports.UsageLog, because its end is not recorded.
         """
         wait_until = self._clock.monotonic() + TURN_WITHIN_S
         refusal = DependencyUnavailable if ending else Busy
