@@ -98,7 +98,7 @@ def test_boxes_and_lines_are_coloured_by_score(reader: Readers, alice: Caller, p
 def test_a_url_is_fetched_by_the_service(reader: Readers, alice: Caller, pictures: PictureHost) -> None:
     somebody = reader()
     page = somebody.open(alice)
-    page.get_by_label("Or a picture on the web").fill(pictures.url("/receipt.png"))
+    page.get_by_label("Or the URL of a picture").fill(pictures.url("/receipt.png"))
     page.get_by_role("button", name="Read", exact=True).click()
     assert somebody.text() == LINES
     assert page.locator("#stage-picture img").evaluate("image => image.naturalWidth") == 640
