@@ -45,7 +45,7 @@ class NoEngine:
 
 
 def ours() -> Flask:
-    wiring.build_offload = lambda *_, **__: NoEngine()  # type: ignore[assignment]
+    wiring.build_offload = lambda *_, **__: NoEngine()
     return create_app()
 
 

@@ -110,7 +110,7 @@ def add_users(store: SqlStore, *, in_use: str, rounds: int) -> Names:
 def serving(home: Path, state: Mapping[str, str], rounds: int) -> Iterator[tuple[Server, Names]]:
     """A server of its own, and the names to ask it for."""
     url = state.get("OCR_STATE__DATABASE_URL", f"sqlite:///{home}/var/ocr.sqlite")
-    made = flask(environment(home, url) | state, "db", "init")
+    made = flask({**environment(home, url), **state}, "db", "init")
     assert made.returncode == 0, made.stderr
     with closing(sql_store(home, SystemClock(), database_url=url)) as store:
         alice = Caller("alice", store.users.add("alice"))

@@ -238,15 +238,15 @@ def test_names_and_text_are_never_markup(reader: Readers, alice: Caller) -> None
 def photo(width: int, height: int) -> bytes:
     """A photograph of the receipt: large, and lying on its side but for its EXIF turn."""
     sheet = Image.new("RGB", (width, height), "#a89878")
-    with Image.open(RECEIPT) as receipt:
-        scale = height * 0.8 / receipt.height
-        receipt = receipt.convert("RGB").resize((round(receipt.width * scale), round(receipt.height * scale)))
+    with Image.open(RECEIPT) as file:
+        scale = height * 0.8 / file.height
+        receipt = file.convert("RGB").resize((round(file.width * scale), round(file.height * scale)))
         sheet.paste(receipt, (width // 2 - receipt.width // 2, height // 10))
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees to see it upright
-    file = io.BytesIO()
-    sheet.rotate(90, expand=True).save(file, "JPEG", quality=80, exif=exif)
-    return file.getvalue()
+    out = io.BytesIO()
+    sheet.rotate(90, expand=True).save(out, "JPEG", quality=80, exif=exif)
+    return out.getvalue()
 
 
 @pytest.mark.parametrize(

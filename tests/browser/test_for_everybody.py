@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FloatRect, Page, expect
 
 from tests.browser.conftest import PHONE, SHOTS, Reader
 from tests.picture_host import PictureHost
@@ -53,7 +53,8 @@ def test_every_state_of_the_console_is_good_for_everybody(reader: Readers, alice
     page.locator("#toast").evaluate("toast => toast.classList.remove('shown')")
     page.wait_for_timeout(300)
     somebody.shot(f"console-result-{look}")
-    upper = {"x": 0, "y": 0, "width": page.viewport_size["width"], "height": 1090}
+    assert page.viewport_size
+    upper: FloatRect = {"x": 0, "y": 0, "width": page.viewport_size["width"], "height": 1090}
     page.screenshot(
         path=SHOTS / f"console-{look}.png", full_page=True, clip=upper
     )  # the README has one of them

@@ -18,7 +18,8 @@ from ocr_client.command import _cell
 from samples.draw import font
 from tests.clients.conftest import LINES, RECEIPT, Command, env
 from tests.clients.scripted import Scripted
-from tests.process.conftest import Server, free_port
+from tests.process.conftest import Server
+from tests.servers import free_port
 from tests.signing import Caller
 
 DIGITS = RECEIPT.parent / "digits.png"

@@ -6,8 +6,9 @@ import asyncio
 import dataclasses
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,14 +16,15 @@ from app.errors import ServiceError
 from ocr_client import AnswerLost, AsyncClient, Client, NotTheService, Outcome, Unreachable, errors
 from tests.clients.conftest import LINES, RECEIPT
 from tests.clients.scripted import HANG_UP, Scripted, come_back, refusal
-from tests.process.conftest import Server, free_port
+from tests.process.conftest import Server
+from tests.servers import free_port
 from tests.signing import Caller
 
 NewCaller = Callable[..., Caller]
 DIGITS = RECEIPT.parent / "digits.png"
 
 
-def sync_client(url: str, caller: Caller, **options: float) -> Client:
+def sync_client(url: str, caller: Caller, **options: Any) -> Client:
     return Client(url, caller.username, caller.secret, **options)
 
 
@@ -31,7 +33,7 @@ def nobodys(url: str, **options: float) -> Client:
 
 
 @pytest.fixture
-def ocr(service: Server, caller: Caller) -> Client:
+def ocr(service: Server, caller: Caller) -> Iterator[Client]:
     with sync_client(f"{service.url}/ocr", caller) as client:
         yield client
 
@@ -44,7 +46,7 @@ def test_a_result_has_all_of_the_answer(ocr: Client) -> None:
     assert result.elapsed_ms.total >= result.elapsed_ms.ocr > 0
     assert (result.quota.limit, result.quota.remaining) == (None, None)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        result.text = "another"
+        result.text = "another"  # type: ignore[misc]
 
 
 def test_bytes_and_urls_are_read_too(ocr: Client, picture_url: str) -> None:
@@ -71,9 +73,9 @@ def test_an_error_says_what_the_service_says(ocr: Client, picture_url: str) -> N
         "picture_unsupported",
     )
     assert caught.value.request_id and caught.value.request_id in str(caught.value)
-    with pytest.raises(errors.RequestMalformed) as caught:
+    with pytest.raises(errors.RequestMalformed) as malformed:
         ocr.read(RECEIPT, side_limit=1)
-    assert caught.value.field == "side_limit"
+    assert malformed.value.field == "side_limit"
     with pytest.raises(errors.PictureUnreachable) as unreachable:
         ocr.read(picture_url.replace("127.0.0.1", "no-such-host.invalid"))
     assert unreachable.value.stage == "dns"
@@ -102,7 +104,7 @@ def read_in_turn(url: str, **options: float) -> None:
         client.read(RECEIPT)
 
 
-def read_on_a_loop(url: str, **options: float) -> None:
+def read_on_a_loop(url: str, **options: Any) -> None:
     async def read() -> None:
         async with AsyncClient(url, "alice", "any secret", **options) as client:
             await client.read(RECEIPT)

@@ -50,7 +50,7 @@ def sorted_text(page: Page) -> str:
 def engines(models_dir: Path) -> dict[str, Engine]:
     """PaddleOCR last: importing it changes warnings and loggers of the process."""
     return {
-        name: build_engine(EngineSettings(models_dir=models_dir, **choice))  # type: ignore[arg-type]
+        name: build_engine(EngineSettings(models_dir=models_dir, **choice))
         for name, choice in {
             "openvino": {"runtime": "openvino"},
             "int8": {"precision": "int8"},

@@ -44,7 +44,7 @@ def test_what_is_kept_is_what_the_setting_says(
     monkeypatch.setenv("OCR_STATE__KEY_FILE", str(tmp_path / "key"))
     monkeypatch.setenv("OCR_STATE__SPOOL_DIR", str(tmp_path / "spool"))
     settings = Settings()
-    state = build_state(settings, SystemClock(), failed=lambda: None)
+    state = build_state(settings, SystemClock(), failed=lambda store: None)
     state.store.upgrade()
     if state.redis:
         state.redis.link.ask("FLUSHALL")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
+from functools import partial
 
 import pytest
 from sqlalchemy import Connection, delete, event, func, select
@@ -335,13 +336,17 @@ def test_many_build_and_store_at_once(store: SqlStore, make_store: MakeStore, cl
     store_them(store, *rows[:20])
     day = int(clock.now() * 1000) // DAY_MS
     clock.advance(DAY_S)
-    jobs = [lambda n=n: store_them(make_store(), *rows[20 + n * 10 : 30 + n * 10]) for n in range(4)]
+
+    def store_ten(n: int) -> None:
+        store_them(make_store(), *rows[20 + n * 10 : 30 + n * 10])
+
+    jobs: list[Callable[[], object]] = [partial(store_ten, n) for n in range(4)]
     jobs += [lambda: rollup.build(make_store().database, day)] * 4
     failed: list[BaseException] = []
 
-    def attempt(job: object) -> None:
+    def attempt(job: Callable[[], object]) -> None:
         try:
-            job()  # type: ignore[operator]
+            job()
         except BaseException as error:
             failed.append(error)
 

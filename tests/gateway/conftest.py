@@ -22,16 +22,9 @@ import pytest
 import requests
 
 from config.settings import ROOT
-from tests.process.conftest import (
-    COMMAND,
-    OURS,
-    STARTS_WITHIN_S,
-    STOPS_WITHIN_S,
-    add_user,
-    children,
-    free_port,
-)
-from tests.servers import which
+from tests.decode_cost import children
+from tests.process.conftest import COMMAND, OURS, STARTS_WITHIN_S, STOPS_WITHIN_S, add_user
+from tests.servers import free_port, which
 from tests.signing import Caller
 
 

@@ -10,12 +10,15 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pymysql
 
 from config.settings import ROOT
-from tests.process.conftest import OURS, children, free_port
+from tests.decode_cost import children
+from tests.process.conftest import OURS
+from tests.servers import free_port
 
 NOBODY = 65534
 SUPERVISORCTL = ("supervisorctl", "-c", "deploy/supervisord.conf")
@@ -65,8 +68,9 @@ class Stack:
         """Whether MariaDB refuses who has no password, even where its socket can be reached."""
         handle = os.open(self.root / "var" / "mariadb.sock", os.O_PATH)
         try:
+            socket = f"/proc/self/fd/{handle}"
             found = [
-                as_nobody(lambda name=name: pymysql.connect(unix_socket=f"/proc/self/fd/{handle}", user=name))  # type: ignore[misc]
+                as_nobody(partial(pymysql.connect, unix_socket=socket, user=name))
                 for name in ("root", "", "mysql", "ocr", administrator())
             ]
         finally:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import socket
+from typing import Any
 
 import pytest
 import requests
@@ -123,7 +124,7 @@ def source(address: str) -> requests.Session:
     """Requests that come from this loopback address."""
 
     class From(requests.adapters.HTTPAdapter):
-        def init_poolmanager(self, *arguments: object, **options: object) -> None:
+        def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
             super().init_poolmanager(*arguments, source_address=(address, 0), **options)
 
     session = requests.Session()

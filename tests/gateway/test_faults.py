@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from tests.gateway.conftest import Gateway, Instance, MakeGateway, await_true
 from tests.gateway.load import callers
 from tests.picture_host import PictureHost
 from tests.picture_host import http as http_answer
+from tests.process.test_faults import all_replaced
 from tests.process.test_serving import png
 from tests.signing import Caller
 
@@ -41,7 +43,7 @@ def test_sighup_to_both_instances_loses_no_request(gateway: Gateway) -> None:
         for instance in gateway.instances:
             before = set(instance.workers())
             instance.signal(signal.SIGHUP)
-            await_true(lambda of=instance, old=before: of.workers() and not old & set(of.workers()))
+            await_true(partial(all_replaced, instance.workers, before))
 
 
 def test_a_rolling_restart_loses_no_request(gateway: Gateway) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from PIL import Image
 
-from tests.hostile.crafted import LIMIT, chunk, more_scans, tiff
+from tests.hostile.crafted import LIMIT, Tags, chunk, more_scans, tiff
 from tests.hostile.pictures import READ, TOO_LARGE, UNSUPPORTED, Case, saved
 
 REFUSED = frozenset({TOO_LARGE, UNSUPPORTED})
@@ -38,7 +38,7 @@ def one_strip_again_and_again(dice: random.Random) -> Case:
     deflated = dice.random() < 0.5
     strip = zlib.compress(bytes(dice.randint(10**6, 10**8))) if deflated else bytes(width * rows)
     count = -(-height // rows) * dice.choice((1, 1, 2, 30))
-    tags = {258: (8,), 259: (8 if deflated else 1,), 262: (1,), 277: (1,), 278: (rows,)}
+    tags: Tags = {258: (8,), 259: (8 if deflated else 1,), 262: (1,), 277: (1,), 278: (rows,)}
     tags |= {273: (8,) * count, 279: (len(strip),) * count}
     codes = ANY if len(strip) < 100_000 else REFUSED
     return Case(f"TIFF of one strip {count} times", tiff((width, height), strip, tags), codes)

@@ -9,7 +9,10 @@ MIB = 1024 * 1024
 LIMIT = 10 * MIB
 
 
-def tiff(size: tuple[int, int], data: bytes, tags: dict[int, tuple[int, ...]]) -> bytes:
+Tags = dict[int, tuple[int, ...]]
+
+
+def tiff(size: tuple[int, int], data: bytes, tags: Tags) -> bytes:
     """A little-endian TIFF with one strip, or what the tags make of its data; longs where shorts do not do."""
     width, height = size
     strips = {} if 324 in tags else {273: (8,), 278: (height,), 279: (len(data),)}

@@ -12,6 +12,7 @@ from tests.hostile.hosts import CODES, ROWS, SLOW, TLS_FAULTS
 from tests.hostile.network import PUBLIC
 from tests.hostile.report import Report
 from tests.hostile.service import Answer, Service
+from tests.signing import Caller
 
 DEADLINE_S = 5
 LATE_S = 3 * 0.3  # three times what a quiet machine takes
@@ -92,17 +93,17 @@ def _others_are_served(service: Service, report: Report) -> None:
     report.measured("throughput lost to stuck hosts", lost, "drips, silence, hanging names", limit=1 - SHARE)
 
 
-def _rate(service: Service, report: Report, callers: list[object], seconds: float = 5) -> float:
+def _rate(service: Service, report: Report, callers: list[Caller], seconds: float = 5) -> float:
     """Tickets read a second, by as many clients as callers."""
     read, numbers = [], itertools.count(100)
     until = time.monotonic() + seconds
     lock = threading.Lock()
 
-    def keep_asking(caller: object) -> None:
+    def keep_asking(caller: Caller) -> None:
         while time.monotonic() < until:
             with lock:
                 n = next(numbers)
-            answer = service.ask(caller, picture_url=f"http://{PUBLIC}/ticket/{n}.png")  # type: ignore[arg-type]
+            answer = service.ask(caller, picture_url=f"http://{PUBLIC}/ticket/{n}.png")
             good = answer.body.get("result") == "\n".join(numbered(n).lines)
             report.case(good, f"ticket {n}: {answer.text[:200]}")
             read.append(n)

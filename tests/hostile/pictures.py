@@ -58,7 +58,7 @@ def legible() -> Iterator[Case]:
     clear = Image.merge("RGBA", [*page().split(), ImageChops.invert(grey)])
     white = Image.merge("RGBA", [*Image.new("RGB", plain.size, "white").split(), ImageChops.invert(grey)])
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 16 + 5)  # dark: clipped, it would be white
-    coats = {
+    coats: dict[str, tuple[Image.Image, str, dict[str, Any]]] = {
         "grey": (grey, "PNG", {}), "1 bit": (grey.convert("1"), "PNG", {}), "palette": (plain.quantize(16), "PNG", {}),
         "alpha, black text": (clear, "PNG", {}), "alpha, white text": (white, "PNG", {}), "grey and alpha": (clear.convert("LA"), "PNG", {}),
         "alpha in webp": (clear, "WEBP", {"lossless": True}), "alpha in tiff": (clear, "TIFF", {}),
@@ -194,9 +194,10 @@ def costly() -> Iterator[Case]:
     yield Case("GIF of noise", saved(noise.convert("L"), "GIF"), any_)
     yield Case("TIFF of tiles", tiled(size), any_)
     yield Case("JPEG in strips of a TIFF", saved(rgb, "TIFF", compression="jpeg"), any_)
-    for kind, options in {
+    large: dict[str, dict[str, Any]] = {
         "PNG": {"compress_level": 1}, "WEBP": {"lossless": True, "method": 0}, "GIF": {}, "TIFF": {"compression": "tiff_lzw"},
-    }.items():  # fmt: skip
+    }  # fmt: skip
+    for kind, options in large.items():
         yield Case(f"{kind} of 40 MP", saved(rgb, kind, **options), any_)
     yield Case("alpha of 40 MP", saved(Image.new("RGBA", size, (0, 0, 0, 99)), "PNG", compress_level=1), any_)
     yield Case(

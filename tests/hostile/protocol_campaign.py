@@ -36,22 +36,22 @@ def run(service: Service, report: Report, *, quick: bool) -> None:
             for status, answer, sent in outcomes:
                 report.answered(status, answer.get("status_code"), f"{answer} for {sent[:300]!r}")
                 report.case("error" in answer, f"HTTP {status} {answer} for {sent[:300]!r}")
-        for status, sent in pool.map(_raw, range(RAW // share)):
-            if status is not None:
-                report.answered(status, None, f"for {sent[:300]!r}")
-            report.case(status is None or status < 500, f"HTTP {status} for {sent[:300]!r}")
-        for answer, sent in pool.map(_mutated_chunks, range(CHUNKED // share)):
-            found = statuses(answer)
+        for returned, sent in pool.map(_raw, range(RAW // share)):
+            if returned is not None:
+                report.answered(returned, None, f"for {sent[:300]!r}")
+            report.case(returned is None or returned < 500, f"HTTP {returned} for {sent[:300]!r}")
+        for received, sent in pool.map(_mutated_chunks, range(CHUNKED // share)):
+            found = statuses(received)
             for status in found:
                 report.answered(status, None, f"for {sent[:300]!r}")
             report.case(len(found) == 1, f"answers {found} to {sent[:300]!r}")
-        for name, route, answer in (
+        for name, route, received in (
             row for rows in pool.map(_broken, range(BROKEN // share)) for row in rows
         ):
-            found = statuses(answer)
-            report.answered(max(found, default=0), None, f"{name}, {route}: {answer[:300]!r}")
-            good = len(found) == 1 and (route != ROUTES[0] or b'"status_code": 7,' in answer)
-            report.case(good, f"{name}, {route}: answers {found}, {answer[:300]!r}")
+            found = statuses(received)
+            report.answered(max(found, default=0), None, f"{name}, {route}: {received[:300]!r}")
+            good = len(found) == 1 and (route != ROUTES[0] or b'"status_code": 7,' in received)
+            report.case(good, f"{name}, {route}: answers {found}, {received[:300]!r}")
     log = (service.home / "log" / "error.log").read_text()
     report.case("Traceback" not in log, "a traceback in error.log")
     report.case(service.ask(picture_url=UNREACHABLE).code == 13, "a good request afterwards")

@@ -26,7 +26,7 @@ IDN = "xn--bcher-kva.test"
 class Answers(dict[str, Answer]):
     """By path; /to?URL redirects there, /ticket/N.png is a picture that says N, /ROW misbehaves."""
 
-    def get(self, path: str, default: object = None) -> Answer:  # type: ignore[override]
+    def get(self, path: str, default: object = None) -> Answer:
         if path.startswith("/to?"):
             return redirect(unquote(path.removeprefix("/to?"), "latin-1"))
         if path.startswith("/ticket/"):
@@ -57,7 +57,7 @@ def by_name(authority: Authority) -> ssl.SSLContext:
     def choose(handshake: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
         handshake.context = contexts.get(name or PUBLIC, nobody)
 
-    nobody.sni_callback = choose  # type: ignore[assignment]
+    nobody.sni_callback = choose
     return nobody
 
 

@@ -30,6 +30,6 @@ def _move_all(variables: dict[str, str]) -> None:
 
     os.environ |= variables
     settings = Settings()
-    mover = build_mover(settings, build_state(settings, SystemClock(), failed=lambda: None))
+    mover = build_mover(settings, build_state(settings, SystemClock(), failed=lambda store: None))
     assert mover is not None
     mover.move_all()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 
 import pytest
 import requests
@@ -31,6 +32,12 @@ def load(server: Server, caller: Caller, stop: threading.Event) -> list[int]:
     return statuses
 
 
+def all_replaced(workers: Callable[[], list[int]], old: set[int]) -> bool:
+    """Whether workers run, and none of the old ones."""
+    running = workers()
+    return bool(running) and not old & set(running)
+
+
 def test_sighup_under_load_loses_no_request(start_server: Callable[..., Server]) -> None:
     server = start_server()
     alice = server.caller()
@@ -42,7 +49,7 @@ def test_sighup_under_load_loses_no_request(start_server: Callable[..., Server])
                 before = set(server.workers())
                 time.sleep(1)
                 server.master.send_signal(signal.SIGHUP)
-                await_true(lambda before=before: server.workers() and not before & set(server.workers()))
+                await_true(partial(all_replaced, server.workers, before))
         finally:
             time.sleep(1)
             stop.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterator
 
 import pytest
 
@@ -32,7 +33,7 @@ def refused(answer: bytes) -> None:
 
 
 @pytest.fixture
-def no_fault(server: Server):
+def no_fault(server: Server) -> Iterator[None]:
     """No traceback, and no code 5 for the alert to count."""
     yield
     assert "Traceback" not in server.log("error.log")

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from tests.disks import SmallDisk, small_disk
 from tests.process.conftest import COMMAND, QUICK_START, STARTS_WITHIN_S, Server
 from tests.process.test_crash import await_true
 from tests.process.test_database import environment, flask
-from tests.process.test_metrics import samples, shown
+from tests.process.test_metrics import Samples, samples, shown
 from tests.process.test_serving import patiently
 from tests.servers import MySqlServer, RedisServer, free_port
 from tests.signing import Caller
@@ -99,6 +100,10 @@ def reload(server: Server) -> None:
         server.master.send_signal(signal.SIGHUP)
 
 
+def grown(server: Server, sample: tuple[str, str], before: Samples) -> bool:
+    return samples(server).get(sample, 0) > before.get(sample, 0)
+
+
 def test_sqlite_on_a_full_disk(place: Place, disk: SmallDisk) -> None:
     """It starts on one, goes on whatever ends a worker or opens a file again, and recovers by itself."""
     alice = place.caller("alice")
@@ -119,7 +124,8 @@ def test_sqlite_on_a_full_disk(place: Place, disk: SmallDisk) -> None:
         assert unready.json()["free_bytes"][str(log)] == 0
         assert asked(server, alice) == 18
         with another_worker(server):
-            os.kill(*server.workers(), signal.SIGKILL)
+            [crashing] = server.workers()
+            os.kill(crashing, signal.SIGKILL)
         assert asked(server, alice) == 18
         reload(server)
         server.master.send_signal(signal.SIGUSR1)
@@ -139,7 +145,7 @@ def test_sqlite_on_a_full_disk(place: Place, disk: SmallDisk) -> None:
         # A worker counts in memory until its next request after there is room; others may have ended before.
         for key in (("ocr_requests_total", code) for code in ("18", "6")):
             await_true(lambda: asked(server, alice) == 6, RECOVERS_WITHIN_S)
-            await_true(lambda key=key: samples(server).get(key, 0) > before.get(key, 0), RECOVERS_WITHIN_S)
+            await_true(partial(grown, server, key, before), RECOVERS_WITHIN_S)
         assert server.workers() == [worker]
         for line in server.log("ocr.log").splitlines():
             assert json.loads(line)  # whole

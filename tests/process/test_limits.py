@@ -86,7 +86,7 @@ def test_right_signatures_pass_while_wrong_ones_come_from_their_address(site: Si
     address = "192.0.2.1"
     with ThreadPoolExecutor(4) as pool:
         others = [
-            pool.submit(lambda name=name: [site.code(wrong(name), address) for _ in range(2 * A_MINUTE)])
+            pool.submit(lambda name: [site.code(wrong(name), address) for _ in range(2 * A_MINUTE)], name)
             for name in ("alice", "nobody")
         ]
         time.sleep(0.2)
@@ -206,7 +206,7 @@ def test_a_flood_of_one_users_requests_leaves_the_others_their_time(
     assert answered < 64 * seconds  # of 32 connections, each about a second
 
 
-def usage_query(caller: Caller, **more: str) -> str:
+def usage_query(caller: Caller, **more: Any) -> str:
     return urlencode({name: as_signed(value) for name, value in caller.body(**more).items()})
 
 

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -277,7 +278,7 @@ def test_every_route_is_measured(world: World) -> None:
 @pytest.mark.parametrize("route", ROUTES)
 def test_no_route_stops_the_loop(world: World, route: str) -> None:
     for action in ROUTES[route]:
-        assert_loop_stays_free(world, lambda action=action: action(world))
+        assert_loop_stays_free(world, partial(action, world))
 
 
 @only_sqlite

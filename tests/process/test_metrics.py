@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,10 @@ DASHBOARD = ROOT / "deploy" / "grafana" / "ocr.json"
 NAME = re.compile(r"\bocr_[a-z0-9_]+\b")
 
 
-def samples(server: Server) -> dict[tuple[str, str], float]:
+Samples = dict[tuple[str, str], float]
+
+
+def samples(server: Server) -> Samples:
     """Every sample by its name and its labels' values."""
     return {
         (sample.name, ",".join(sample.labels.values())): sample.value
@@ -110,12 +114,17 @@ def test_metrics_are_nowhere_else(two_workers: Server) -> None:
     assert requests.get(f"{two_workers.url}/metrics", timeout=10).status_code == 404
 
 
+def replaced(server: Server, worker: int) -> bool:
+    """Whether another has taken the worker's place."""
+    return len(server.workers()) == 2 and worker not in server.workers()
+
+
 def test_another_worker_shows_them_when_one_has_ended(two_workers: Server) -> None:
     for victim in two_workers.workers():
         os.kill(victim, signal.SIGKILL)
         await_true(lambda: shown(two_workers))
         two_workers.await_ready()
-        await_true(lambda gone=victim: len(two_workers.workers()) == 2 and gone not in two_workers.workers())
+        await_true(partial(replaced, two_workers, victim))
 
 
 def shown(server: Server) -> bool:
@@ -248,19 +257,20 @@ def test_only_signed_requests_raise_the_alerts_on_failures(tmp_path: Path, count
     codes = {"OcrFailing": ("5", "page"), "OcrBusy": ("17", "ticket")}
     series = {f'{counter}_total{{status_code="{code}"}}': "0+600x60" for code, _ in codes.values()}
     series['ocr_signed_requests_total{status_code="6"}'] = "0+60x60"
-    case = {
-        "interval": "1m",
-        "input_series": [{"series": name, "values": values} for name, values in series.items()],
-        "alert_rule_test": [],
-    }
     rules = yaml.safe_load((PROMETHEUS / "alerts.yml").read_text())
     for group in rules["groups"]:
         for rule in group["rules"]:
             rule["annotations"] = {}
     (tmp_path / "alerts.yml").write_text(yaml.safe_dump(rules))
+    alerts = []
     for name in [rule["alert"] for group in rules["groups"] for rule in group["rules"]]:
         expected = [{"exp_labels": {"severity": codes[name][1]}}] if fired and name in codes else []
-        case["alert_rule_test"].append({"eval_time": "50m", "alertname": name, "exp_alerts": expected})
+        alerts.append({"eval_time": "50m", "alertname": name, "exp_alerts": expected})
+    case = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "alert_rule_test": alerts,
+    }
     file = tmp_path / "case.yml"
     file.write_text(yaml.safe_dump({"rule_files": ["alerts.yml"], "tests": [case]}))
     done = subprocess.run([which("promtool"), "test", "rules", str(file)], capture_output=True, text=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import ROOT
-from tests.clients.scripted import Scripted
+from tests.clients.scripted import Scripted, Step
 from tests.process.conftest import Server
 
 FLASK = str(Path(sys.prefix, "bin", "flask"))
@@ -41,7 +41,7 @@ def test_a_command_without_standard_output_does_its_work(server: Server) -> None
 
 def test_a_strangers_text_is_escaped_on_a_terminal_alone(server: Server) -> None:
     server.flask("users", "add", "terminal", "--if-missing")
-    answer = 200, {}, json.dumps({"status_code": 6, "result": HOSTILE}).encode()
+    answer: Step = 200, {}, json.dumps({"status_code": 6, "result": HOSTILE}).encode()
     with Scripted(answer) as service:
         words = [FLASK, "sign", DIGITS, "--user", "terminal", "--send", service.url]
         piped = subprocess.run(words, cwd=ROOT, env=server.env, capture_output=True, text=True).stdout

@@ -16,7 +16,8 @@ import requests
 
 from config.settings import ROOT
 from samples.draw import numbered
-from tests.process.conftest import Server, children
+from tests.decode_cost import children
+from tests.process.conftest import Server
 from tests.signing import Caller
 
 RECEIPT = ROOT / "samples" / "receipt.png"

@@ -53,7 +53,7 @@ class Site:
 
     def ask(self, *command: str | int) -> Any:
         with redis.Redis.from_url(self.redis.url, decode_responses=True) as client:
-            return client.execute_command(*command)  # type: ignore[no-untyped-call]
+            return client.execute_command(*command)
 
     def user(self, name: str, quota: int = GRANTED) -> Caller:
         added = self.server.flask("users", "add", name, "--quota", str(quota))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from app.fetch.address import is_open, is_own, is_public, parse_address
+from app.fetch.address import Address, is_open, is_own, is_public, parse_address
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,19 +30,25 @@ SPECIAL_V6 = [
 ]
 
 
+def parsed(text: str) -> Address:
+    address = parse_address(text)
+    assert address is not None
+    return address
+
+
 @pytest.mark.parametrize("text", PUBLIC)
 def test_public(text: str) -> None:
-    assert is_public(parse_address(text))
+    assert is_public(parsed(text))
 
 
 @pytest.mark.parametrize("text", SPECIAL_V4 + SPECIAL_V6)
 def test_special(text: str) -> None:
-    assert not is_public(parse_address(text))
+    assert not is_public(parsed(text))
 
 
 @pytest.mark.parametrize("text", SPECIAL_V4)
 def test_special_written_as_ipv6(text: str) -> None:
-    assert not is_public(parse_address(f"::ffff:{text}"))
+    assert not is_public(parsed(f"::ffff:{text}"))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +60,7 @@ def test_only_one_way_to_write_an_address(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["127.0.0.1", "127.8.9.10", "::1"])
 def test_own(text: str) -> None:
-    assert is_own(parse_address(text))
+    assert is_own(parsed(text))
 
 
 def test_public_address_of_this_host() -> None:
@@ -79,14 +85,13 @@ def test_public_address_of_this_host() -> None:
 
 @pytest.mark.parametrize("text", PUBLIC)
 def test_not_own(text: str) -> None:
-    assert not is_own(parse_address(text))
+    assert not is_own(parsed(text))
 
 
 def test_opened_networks_open_nothing_else() -> None:
     networks = frozenset({ip_network("10.1.0.0/16"), ip_network("fd00::/64")})
     opened = {
-        text: is_open(parse_address(text), networks)
-        for text in ("10.1.2.3", "10.2.0.1", "fd00::5", "fd01::5")
+        text: is_open(parsed(text), networks) for text in ("10.1.2.3", "10.2.0.1", "fd00::5", "fd01::5")
     }
     assert opened == {"10.1.2.3": True, "10.2.0.1": False, "fd00::5": True, "fd01::5": False}
-    assert is_open(parse_address("::ffff:10.1.2.3"), networks)
+    assert is_open(parsed("::ffff:10.1.2.3"), networks)

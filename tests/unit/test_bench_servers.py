@@ -115,8 +115,8 @@ def test_memory_is_that_of_a_process_and_its_children() -> None:
     """A process with a child that holds 50 MB, and ends when its input does."""
     child = "import sys; held = b'x' * 50_000_000; print('ready', flush=True); sys.stdin.read()"
     code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", code], **pipes) as process:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], stdin=pipe, stdout=pipe) as process:
         assert process.stdout is not None
         process.stdout.readline()
         pids = tree(process.pid)

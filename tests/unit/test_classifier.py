@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,16 @@ import pytest
 from app.ocr.charset import classes_of
 from app.ocr.model_folder import ModelError, RecognitionModel, load_recognition
 from app.ocr.recognize import Recognizer
-from app.ocr.runtimes import Classes, Classifier, Floats, Outputs, Runtime, open_classifier, open_network
+from app.ocr.runtimes import (
+    Classes,
+    Classifier,
+    Floats,
+    Outputs,
+    Runtime,
+    Shape,
+    open_classifier,
+    open_network,
+)
 from app.ocr.runtimes.openvino_classifier import split_last_layer
 from samples import draw
 
@@ -35,9 +45,11 @@ def lines(model: RecognitionModel) -> list[Floats]:
     class Inputs:
         runtime = "none"
 
-        def run(self, inputs: object) -> list[Outputs]:
-            seen.extend(inputs)  # type: ignore[call-overload]
+        def run(self, inputs: Iterable[Floats]) -> list[Outputs]:
+            seen.extend(inputs)
             return [(np.zeros((1, 1), int), np.zeros((1, 1), np.float32)) for _ in seen]
+
+        def prepare(self, shape: Shape) -> None: ...
 
     seen: list[Floats] = []
     sheet = draw.Sheet(700, 60 * len(TEXTS))

@@ -25,7 +25,7 @@ TALL = np.array([(10, 10), (30, 10), (30, 110), (10, 110)], np.float32)
 
 def rotated(corners: Corners, degrees: float) -> Corners:
     c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-    return (corners @ np.array([[c, s], [-s, c]])).astype(np.float32)
+    return np.asarray(corners @ np.array([[c, s], [-s, c]]), np.float32)
 
 
 @pytest.mark.parametrize("first", range(4))

@@ -256,7 +256,8 @@ def test_descriptors_and_children_do_not_pile_up(host: tuple[DecodeHost, int]) -
 def test_many_threads_each_get_their_own(host: tuple[DecodeHost, int]) -> None:
     def pixel(n: int) -> list[int]:
         data = saved(Image.new("RGB", (64, 64), (n, 2 * n, 255 - n)), ("PNG", "TIFF", "BMP")[n % 3])
-        return host[0].decode(data).image[32, 32].tolist()
+        blue_green_red: list[int] = host[0].decode(data).image[32, 32].tolist()
+        return blue_green_red
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(pixel, range(100))) == [[255 - n, 2 * n, n] for n in range(100)]

@@ -13,7 +13,7 @@ import pytest
 from app.ocr.crop import Corners
 from app.ocr.detect import Detector
 from app.ocr.model_folder import DetectionModel
-from app.ocr.runtimes import Floats, Outputs
+from app.ocr.runtimes import Floats, Outputs, Shape
 
 if TYPE_CHECKING:
     from app.ports import Image
@@ -35,6 +35,8 @@ class MapNetwork:
         inputs = list(inputs)
         self.sides += [array.shape[2:] for array in inputs]
         return [((array[:, :1] + 1) / 2,) for array in inputs]
+
+    def prepare(self, shape: Shape) -> None: ...
 
 
 def detect(

@@ -16,13 +16,13 @@ from config.settings import EngineSettings
 @pytest.fixture(scope="module")
 def native_bf16() -> bool:
     """Whether OpenVINO says that this processor computes in bfloat16."""
-    from app.ocr.runtimes import openvino
+    import openvino
 
-    return "BF16" in openvino.openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def computes_in(models_dir: Path, **choice: str) -> str:
-    return build_engine(EngineSettings(models_dir=models_dir, **choice)).runtime  # type: ignore[arg-type]
+    return build_engine(EngineSettings(models_dir=models_dir, **choice)).runtime
 
 
 def test_auto_takes_no_precision_that_the_processor_lacks(models_dir: Path, native_bf16: bool) -> None:
@@ -52,4 +52,4 @@ def test_bf16_is_taken_or_refused(models_dir: Path, native_bf16: bool) -> None:
 @pytest.mark.parametrize("precision", ["bf16", "int8"])
 def test_bf16_and_int8_are_openvinos_alone(choice: dict[str, str], precision: str) -> None:
     with pytest.raises(ValidationError, match=f"precision {precision}"):
-        EngineSettings(precision=precision, **choice)  # type: ignore[arg-type]
+        EngineSettings(precision=precision, **choice)

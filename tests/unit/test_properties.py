@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from app.authenticate import UNSIGNED_FIELDS, SignaturePolicy, authenticate, sign, string_to_sign
 from app.decode.header import check_bmp, check_gif, check_jpeg, check_png, webp_size
-from app.decode.pictures import DecodeLimits, decode
+from app.decode.limits import DecodeLimits
+from app.decode.pictures import decode
 from app.decode.tiff_header import check_tiff
 from app.errors import PictureTooLarge, PictureUnsupported, RequestMalformed, ServiceError, SignWrong
 from app.fetch.url import UrlPolicy

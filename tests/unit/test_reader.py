@@ -40,6 +40,8 @@ class InkFinder:
         )
         return Page((Line("ink", 1.0, ((left, top), (right, top), (right, bottom), (left, bottom))),), "ink")
 
+    def warm_up(self) -> None: ...
+
 
 def photograph(kind: str = "JPEG", orientation: int = 1) -> bytes:
     picture = Image.new("RGB", SIZE, "white")

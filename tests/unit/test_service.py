@@ -70,16 +70,32 @@ class BrokenUsageLog:
         raise DependencyUnavailable("down")
 
 
+@dataclass
+class FakeReader:
+    """Reads every picture as `outcome`, or raises it."""
+
+    outcome: object
+    pictures: list[bytes] = field(default_factory=list)
+
+    def __call__(self, data: bytes, options: ReadOptions) -> ReadResult:
+        self.pictures.append(data)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        assert isinstance(self.outcome, ReadResult)
+        return self.outcome
+
+    def warm_up(self) -> None: ...
+
+
 class Story:
-    """The service over fakes; read: what stands for the engine."""
+    """The service over fakes. read: the outcome of each read."""
 
     def __init__(self, read: object = READING, picture: bytes | Exception = b"fetched") -> None:
         self.clock = FakeClock()
         self.admission = FakeAdmission()
         self.usage = FakeUsageLog(self.admission)
         self.fetcher = FakeFetcher(picture)
-        self.read = read
-        self.read_pictures: list[bytes] = []
+        self.reader = FakeReader(read)
         self.failures = FakeFailures()
         self.service = OcrService(
             caller=CallerCheck(
@@ -106,16 +122,9 @@ class Story:
             admission=self.admission,
             usage=self.usage,
             fetcher=self.fetcher,
-            offload=Inline(lambda: self._read, clock=self.clock),
+            offload=Inline(lambda: self.reader, clock=self.clock),
             clock=self.clock,
         )
-
-    def _read(self, data: bytes, options: ReadOptions) -> ReadResult:
-        self.read_pictures.append(data)
-        if isinstance(self.read, Exception):
-            raise self.read
-        assert isinstance(self.read, ReadResult)
-        return self.read
 
     def claim(self, request_id: str = "a" * 32) -> Claim:
         fields = {"username": "alice", "nonce": "nonce-0001", "timestamp": str(int(self.clock.now()))}
@@ -143,7 +152,7 @@ def test_a_picture_that_is_read_is_charged_and_recorded() -> None:
     assert answer.reading is READING
     assert (answer.quota.limit, answer.quota.remaining) == (10, 9)
     assert story.fetcher.asked == [URL]
-    assert story.read_pictures == [b"fetched"]
+    assert story.reader.pictures == [b"fetched"]
     record = story.usage.records["a" * 32]
     assert (record.status_code, record.lines, record.characters) == (6, 1, 2)
     assert story.admission.used["alice"] == 1
@@ -175,7 +184,7 @@ def test_a_picture_that_was_sent_is_not_fetched() -> None:
     assert story.service.handle(claim, order, lambda: b"sent").elapsed.fetch == 0
     with pytest.raises(SignWrong):
         story.service.handle(claim, order, lambda: b"another")
-    assert story.read_pictures == [b"sent"]
+    assert story.reader.pictures == [b"sent"]
     assert not story.fetcher.asked
 
 
@@ -361,7 +370,7 @@ def test_the_same_body_twice_is_a_replay() -> None:
     story.service.handle(story.claim("a" * 32), story.order())
     with pytest.raises(NonceReplayed):
         story.service.handle(story.claim("b" * 32), story.order())
-    assert story.read_pictures == [b"fetched"]
+    assert story.reader.pictures == [b"fetched"]
 
 
 def test_a_store_that_is_down_does_not_hide_the_first_error() -> None:

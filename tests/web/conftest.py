@@ -45,7 +45,7 @@ def make_service(
     """Build the application with some settings changed: make_service(auth={"rate_burst": 1})."""
     made: list[Service] = []
 
-    def make(**changes: dict[str, Any]) -> Service:
+    def make(**changes: Any) -> Service:
         folder = tmp_path_factory.mktemp("service")
         changes.setdefault("state", {})
         changes["state"] |= {"database_url": f"sqlite:///{folder}/ocr.sqlite", "key_file": folder / "key"}

@@ -162,7 +162,7 @@ def test_the_page_says_all_of_it(service: Service, language: str) -> None:
         assert words[f"field_{name}"][language] in page
 
 
-def signed(case: Case, caller: Caller, nonces: list[str]) -> None:
+def signed(case: Case[Any], caller: Caller, nonces: list[str]) -> None:
     """What is valid is signed, so that it comes further than the signature; what is not stays as it is."""
     if case.meta is None or case.meta.generation.mode != GenerationMode.POSITIVE:
         return
@@ -170,7 +170,7 @@ def signed(case: Case, caller: Caller, nonces: list[str]) -> None:
         case.query = signed_query(dict(case.query or {}), caller)
     if case.operation.path != "/ocr" or not isinstance(case.body, dict):
         return
-    fields = {name: int(v) if isinstance(v, float) else v for name, v in case.body.items()}
+    fields: dict[str, Any] = {name: int(v) if isinstance(v, float) else v for name, v in case.body.items()}
     fields |= {"username": caller.username, "timestamp": int(time.time()), "sign_method": "hmac-sha256"}
     nonces.append(fields["nonce"])
     for name, decoded in (("picture_base64", b64decode), ("image", _as_bytes)):
@@ -223,7 +223,7 @@ def test_schemathesis_finds_nothing(make_service: Callable[..., Service]) -> Non
     checks.positive_data_acceptance.expected_statuses = ["2xx", "401", "403", "409", "422", "429", "503"]
     checks.not_a_server_error.expected_statuses = ["2xx", "3xx", "4xx", "503"]
 
-    def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+    def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
         signed(case, caller, nonces)
 
     hook(before_call)

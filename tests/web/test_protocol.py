@@ -145,6 +145,6 @@ def _mutated(data: bytes, chance: random.Random) -> bytes:
 
 def _changed(fields: dict[str, Any], chance: random.Random) -> dict[str, Any]:
     name = chance.choice(list(fields))
-    values = [None, "", 0, -1, 1.5, 10**40, True, [], {}, "签名", "\x7f" * 70, "a" * 5000]
+    values: list[Any] = [None, "", 0, -1, 1.5, 10**40, True, [], {}, "签名", "\x7f" * 70, "a" * 5000]
     value = chance.choice(values)
     return fields | {chance.choice([name, name + "x"]): value}

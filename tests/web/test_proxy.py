@@ -21,15 +21,22 @@ def proxied(make_service: Callable[..., Service]) -> Service:
     return make_service(auth={"proxies": "10.0.0.0/8, fd00::/8"})
 
 
+class Recorder(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+
 def post(service: Service, peer: str, **headers: str) -> tuple[TestResponse, dict[str, object]]:
     """The answer to an empty request from this peer, and its line in the log."""
-    seen: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = seen.append  # type: ignore[method-assign]
-    log.addHandler(handler)
+    recorder = Recorder()
+    log.addHandler(recorder)
     answer = service.post({}, headers=FORWARDED | headers, environ_base={"REMOTE_ADDR": peer})
-    log.removeHandler(handler)
-    line = seen[-1].fields  # type: ignore[attr-defined]
+    log.removeHandler(recorder)
+    line = recorder.records[-1].fields  # type: ignore[attr-defined]
     assert line["request_id"] == answer.headers["X-Request-ID"] == answer.get_json()["request_id"]
     return answer, line
 
