@@ -1,16 +1,15 @@
-"""What is seen of a server's processes from outside: how many, how large together, and their end."""
+"""The processes of a measured server, seen from outside: how many, their memory together, and their end."""
 
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import socket
 import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
+
+import psutil
 
 STOPS_WITHIN_S = 30
 SAMPLE_EVERY_S = 0.5
@@ -18,10 +17,10 @@ SAMPLE_EVERY_S = 0.5
 
 @dataclass
 class Watch:
-    """What is known of a running server; it grows while the server runs.
+    """Observations of a running server, added to while it runs.
 
     samples: seconds on the monotonic clock, and the megabytes of all its processes together.
-    newcomers: processes that it did not have when it was ready: replaced workers.
+    newcomers: processes that started after the server was ready: replaced workers.
     """
 
     start_s: float = 0.0
@@ -43,34 +42,30 @@ def watch_until(over: threading.Event, pid: int, watch: Watch) -> None:
 
 
 def tree(pid: int) -> list[int]:
-    """A process and all that descend from it, as far as they are alive."""
-    found = [pid]
-    for listing in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # it may end while we look
-            for child in listing.read_text().split():
-                found += tree(int(child))
-    return found
+    """A process and its descendants that are alive."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    return [pid]
 
 
 def memory_mb(pids: list[int]) -> float:
-    """Their proportional set size: pages that processes share count once."""
-    kilobytes = 0
+    """Their proportional set size: a page that processes share counts once."""
+    size = 0
     for pid in pids:
-        with contextlib.suppress(OSError, StopIteration):
-            report = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-            kilobytes += int(next(line for line in report if line.startswith("Pss:")).split()[1])
-    return kilobytes * 1024 / 1e6
+        with contextlib.suppress(psutil.Error):  # it may have ended
+            size += psutil.Process(pid).memory_full_info().pss
+    return size / 1e6
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Politely; what has not ended after a while is killed, process by process."""
-    process.send_signal(signal.SIGTERM)
+    """Ask the process to stop; kill it and its descendants if it takes longer than STOPS_WITHIN_S."""
+    process.terminate()
     try:
         process.wait(STOPS_WITHIN_S)
     except subprocess.TimeoutExpired:
         for pid in tree(process.pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(psutil.NoSuchProcess):
+                psutil.Process(pid).kill()
         process.wait()
 
 
