@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from xml.sax.saxutils import escape
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
 
 from bench import accuracy
 from bench.conditions import UPRIGHT
@@ -13,149 +17,128 @@ from bench.report import with_clients
 from bench.targets import END_MB
 
 Results = Mapping[str, Any]
-Part = tuple[list[str], int]
-"""SVG elements that begin at y = 0, and their height."""
+Part = tuple[float, Callable[[SubFigure], None]]
+"""The height in inches, and what draws the part."""
 
 COLOURS = {"ours": "#1f6f54", "paddlex": "#9aa7b4", "rapidocr_api": "#cbbf9f", "paddleocr": "#9aa7b4"}
-WIDTH, LEFT, PANEL, BAR, STEP = 760, 52, 320, 26, 30
-PLOT_HEIGHT = 190
+WORSE, SHADE = "#a8322d", "#e8ecef"
+WIDTH = 7.6  # inches
+STYLE = {
+    "svg.fonttype": "none",  # text stays text
+    "text.parse_math": False,  # the subject of a commit may have a $
+    "svg.hashsalt": "bench",  # the same results give the same file
+    "font.size": 9,
+    "axes.titlesize": "medium",
+    "axes.titleweight": "bold",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+}
 
 
 def chart(results: Results) -> str:
+    out = io.StringIO()
+    with matplotlib.rc_context(STYLE):
+        parts = _parts(results)
+        figure = Figure((WIDTH, sum(height for height, _ in parts) or 1), layout="constrained")
+        if parts:
+            rows = figure.subfigures(len(parts), squeeze=False, height_ratios=[height for height, _ in parts])
+            for row, (_, draw) in zip(rows[:, 0], parts, strict=True):
+                draw(row)
+        figure.savefig(out, format="svg", metadata={"Date": None})
+    return out.getvalue()
+
+
+def _parts(results: Results) -> list[Part]:
     parts: list[Part] = []
     if "ours" in results:
-        parts.append(_speed(results))
+        bars = len(results["clients"]) * (1 + sum(name in results for name in TITLES))
+        parts.append((1.2 + 0.24 * bars, lambda row: _speed(row, results)))
     if "soak" in results:
-        parts.append(_memory(results["soak"]))
+        parts.append((2.8, lambda row: _memory(row.subplots(), results["soak"])))
     if "accuracy" in results:
-        parts.append(_accuracy(results["accuracy"]))
+        parts.append((0.8 + 0.4 * len(UPRIGHT), lambda row: _accuracy(row, results["accuracy"])))
     if "against" in results:
-        parts.append(_against(results["against"]))
-    elements, y = [], 10
-    for inner, height in parts:
-        elements += [f'<g transform="translate(0,{y})">', *inner, "</g>"]
-        y += height + 24
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" '
-            f'font-family="sans-serif" font-size="13"><rect width="{WIDTH}" height="{y}" fill="white"/>',
-            *elements,
-            "</svg>\n",
-        ]
-    )
+        height = 0.7 + 0.3 * len(results["against"]["measures"])
+        parts.append((height, lambda row: _against(row.subplots(), results["against"])))
+    return parts
 
 
-def _speed(results: Results) -> Part:
-    """Two panels of bars: pictures per second and p50, for each number of clients."""
+def _speed(row: SubFigure, results: Results) -> None:
+    """Pictures per second and p50 of each server, for each number of clients."""
     named = [name for name in TITLES if name in results]
-    elements = _legend({TITLES[name]: COLOURS[name] for name in named})
-    top = len(elements) // 2 * 22 + 20
-    for column, (key, title, form) in enumerate(
-        (
-            ("pictures_per_s", "pictures/s (more is better)", ".2f"),
-            ("p50_ms", "p50, ms (less is better)", ".0f"),
-        )
+    left, right = row.subplots(1, 2)
+    for axes, key, title, form in (
+        (left, "pictures_per_s", "pictures/s (more is better)", "%.2f"),
+        (right, "p50_ms", "p50, ms (less is better)", "%.0f"),
     ):
-        left, y = LEFT + column * (PANEL + 40), top
-        elements.append(_text(left, y, title, bold=True))
-        largest = max(value for name in named for value in results[name][key].values())
-        for count in results["clients"]:
-            elements.append(_text(left, y + 24, with_clients(count).strip(", "), colour="#555"))
-            y += 32
-            for name in named:
-                value = results[name][key][count]
-                length = (PANEL - 60) * value / largest
-                elements.append(_bar(left, y, length, BAR, COLOURS[name]))
-                elements.append(_text(left + length + 6, y + 18, f"{value:{form}}"))
-                y += STEP
-    return elements, top + len(results["clients"]) * (32 + len(named) * STEP)
+        groups = [with_clients(count).strip(", ") for count in results["clients"]]
+        bars = {name: [results[name][key][count] for count in results["clients"]] for name in named}
+        _bars(axes, groups, bars, form)
+        axes.set_title(title, loc="left")
+    _legend(row, left, [TITLES[name] for name in named])
 
 
-def _memory(soak: Mapping[str, Any]) -> Part:
-    """Megabytes of the whole service over the pictures that it has read."""
-    points = soak["memory_mb"]
-    right, most = WIDTH - 30, 1.1 * max(END_MB, *(mb for _, mb in points))
-    top, bottom = 20, 20 + PLOT_HEIGHT
-
-    def place(number: float, mb: float) -> tuple[float, float]:
-        return LEFT + (right - LEFT) * number / soak["pictures"], bottom - PLOT_HEIGHT * mb / most
-
-    title = f"memory of the whole service, MB, over {soak['pictures']} pictures of mixed sizes"
-    elements = [_text(LEFT, 6, title, bold=True)]
-    for mb in range(0, int(most), 500):
-        y = place(0, mb)[1]
-        dash = ' stroke-dasharray="6 4"' if mb == END_MB else ""
-        colour = "#a8322d" if mb == END_MB else "#ddd"
-        elements.append(f'<path d="M{LEFT} {y:.1f}H{right}" stroke="{colour}"{dash}/>')
-        elements.append(_text(8, y + 4, str(mb), colour="#555"))
-    for number in range(0, soak["pictures"] + 1, 100):
-        elements.append(_text(place(number, 0)[0] - 8, bottom + 18, str(number), colour="#555"))
-    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
-    elements.append(f'<polyline points="{line}" fill="none" stroke="{COLOURS["ours"]}" stroke-width="2"/>')
-    return elements, top + PLOT_HEIGHT + 24
-
-
-def _accuracy(measured: Mapping[str, Any]) -> Part:
-    """Bars of the characters that are wrong, by condition, upright pages alone."""
-    upright = {name: measured["cells"][name]["all"] for name in UPRIGHT}
+def _accuracy(row: SubFigure, measured: Mapping[str, Any]) -> None:
+    """The characters that are wrong, by condition, on upright pages alone."""
+    cells = [measured["cells"][condition]["all"] for condition in UPRIGHT]
     readers = accuracy.READERS[:2]
-    largest = max(1 - cell[reader] for cell in upright.values() for reader in readers) or 1
-    elements = _legend({accuracy.TITLES[reader]: COLOURS[reader] for reader in readers})
-    y = len(elements) // 2 * 22 + 20
-    elements.append(_text(LEFT, y, "characters wrong on drawn pages, % (less is better)", bold=True))
-    y += 14
-    for condition, cell in upright.items():
-        elements.append(_text(LEFT, y + 18, condition, colour="#555"))
-        for reader in readers:
-            wrong = 1 - cell[reader]
-            length = (WIDTH - LEFT - 230) * wrong / largest
-            elements.append(_bar(LEFT + 130, y, length, 11, COLOURS[reader]))
-            elements.append(_text(LEFT + 136 + length, y + 10, f"{100 * wrong:.2f}"))
-            y += 13
-        y += 8
-    return elements, y
+    axes = row.subplots()
+    _bars(axes, list(UPRIGHT), {name: [100 * (1 - cell[name]) for cell in cells] for name in readers}, "%.2f")
+    axes.set_title("characters wrong on drawn pages, % (less is better)", loc="left")
+    _legend(row, axes, [accuracy.TITLES[reader] for reader in readers])
 
 
-def _against(against: Mapping[str, Any]) -> Part:
+def _bars(axes: Axes, groups: Sequence[str], bars: Mapping[str, Sequence[float]], form: str) -> None:
+    """Horizontal bars. bars: by the key of their colour, a value for each group."""
+    height = 0.8 / len(bars)
+    for number, (name, values) in enumerate(bars.items()):
+        places = [group + (number - (len(bars) - 1) / 2) * height for group in range(len(groups))]
+        drawn = axes.barh(places, values, 0.9 * height, color=COLOURS[name])
+        axes.bar_label(drawn, fmt=form, padding=3)
+    axes.set_yticks(range(len(groups)), groups)
+    axes.tick_params(left=False)
+    axes.invert_yaxis()
+    axes.margins(x=0.15)
+    axes.xaxis.set_visible(False)
+    axes.spines["bottom"].set_visible(False)
+
+
+def _legend(row: SubFigure, axes: Axes, titles: Sequence[str]) -> None:
+    row.legend(axes.containers, titles, loc="outside upper left", ncols=len(titles))
+
+
+def _memory(axes: Axes, soak: Mapping[str, Any]) -> None:
+    """Megabytes of the whole service over the pictures that it has read."""
+    numbers, megabytes = zip(*soak["memory_mb"], strict=True)
+    axes.plot(numbers, megabytes, color=COLOURS["ours"])
+    axes.axhline(END_MB, color=WORSE, linestyle="--", linewidth=1)
+    axes.set_xlim(0, soak["pictures"])
+    axes.set_ylim(0, 1.1 * max(END_MB, *megabytes))
+    axes.grid(axis="y", color="#ddd")
+    title = f"memory of the whole service, MB, over {soak['pictures']} pictures of mixed sizes"
+    axes.set_title(title, loc="left")
+
+
+def _against(axes: Axes, against: Mapping[str, Any]) -> None:
     """The cost of each measure in per cent: a dot a round, a line for the median, the tolerance shaded."""
-    left, right, y = LEFT + 210, WIDTH - 100, 20
     costs = [_costs(one) for one in against["measures"]]
-    widest = max(0.05, *(abs(cost) for of_measure in costs for cost in of_measure))
-
-    def place(cost: float) -> float:
-        return (left + right) / 2 + (right - left) / 2 * cost / widest
-
-    elements = [_text(LEFT, 6, f"cost against {against['old'][:60]}, %: less is better", bold=True)]
-    for one, of_measure in zip(against["measures"], costs, strict=True):
-        bound = max(one["spread"], against["tolerated"])
-        colour = "#a8322d" if one["slower"] else COLOURS["ours"]
-        elements.append(_text(LEFT, y + 14, one["name"], colour="#555"))
-        shade = max(left, place(-bound)), min(right, place(bound))
-        elements.append(_bar(shade[0], y, shade[1] - shade[0], 18, "#e8ecef"))
-        elements += [f'<circle cx="{place(c):.1f}" cy="{y + 9}" r="3" fill="{colour}"/>' for c in of_measure]
-        elements.append(_bar(place(one["cost"] - 1) - 1, y, 2, 18, colour))
-        elements.append(_text(right + 12, y + 14, f"{100 * (one['cost'] - 1):+.1f}"))
-        y += STEP
-    return elements, y
+    for y, (one, of_measure) in enumerate(zip(against["measures"], costs, strict=True)):
+        bound = 100 * max(one["spread"], against["tolerated"])
+        colour = WORSE if one["slower"] else COLOURS["ours"]
+        median = 100 * (one["cost"] - 1)
+        axes.barh(y, 2 * bound, 0.6, left=-bound, color=SHADE)
+        axes.scatter(of_measure, [y] * len(of_measure), 12, color=colour)
+        axes.plot(median, y, "|", markersize=14, color=colour)
+        axes.text(1.02, y, f"{median:+.1f}", va="center", transform=axes.get_yaxis_transform())
+    widest = 1.05 * max(5.0, *(abs(cost) for of_measure in costs for cost in of_measure))
+    axes.set_xlim(-widest, widest)
+    axes.set_yticks(range(len(costs)), [one["name"] for one in against["measures"]])
+    axes.invert_yaxis()
+    axes.set_title(f"cost against {against['old'][:60]}, %: less is better", loc="left")
 
 
 def _costs(measure: Mapping[str, Any]) -> list[float]:
-    """Of each round, as differences from 1."""
+    """Of each round, in per cent more than the old version's."""
     pairs = zip(measure["old"], measure["new"], strict=True)
-    return [(old / new if measure["more_is_better"] else new / old) - 1 for old, new in pairs]
-
-
-def _legend(titles: Mapping[str, str]) -> list[str]:
-    elements = []
-    for row, (title, colour) in enumerate(titles.items()):
-        elements += [_bar(LEFT, row * 22, 14, 14, colour), _text(LEFT + 22, row * 22 + 12, title)]
-    return elements
-
-
-def _text(x: float, y: float, text: str, *, colour: str = "black", bold: bool = False) -> str:
-    weight = ' font-weight="bold"' if bold else ""
-    return f'<text x="{x:.1f}" y="{y:.1f}" fill="{colour}"{weight}>{escape(text)}</text>'
-
-
-def _bar(x: float, y: float, width: float, height: float, colour: str) -> str:
-    return f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height}" fill="{colour}"/>'
+    return [100 * ((old / new if measure["more_is_better"] else new / old) - 1) for old, new in pairs]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from argparse import Namespace
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -16,6 +17,8 @@ from bench.options import arguments
 from bench.servers import BenchError
 from bench.versions import NEW, old_version
 from config.settings import ROOT
+
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def comparison(costs: list[float], *, more_is_better: bool = False) -> Comparison:
@@ -75,7 +78,10 @@ def test_the_report_has_a_row_and_the_chart_dots_for_each_measure() -> None:
     assert "| m | 130 | 130 | 1.000 | 0.000 | no slower |" in told
     assert "| m | 130 | 195 | 1.500 | 0.000 | **slower** |" in told
     drawn = charts.chart(results(1.0, 1.5))
-    assert drawn.count("<circle") == 14 and "+50.0" in drawn
+    groups = ElementTree.fromstring(drawn).iter(f"{SVG}g")  # noqa: S314  our own
+    dots = [group for group in groups if group.get("id", "").startswith("PathCollection")]
+    assert [len(list(group.iter(f"{SVG}use"))) for group in dots] == [7, 7]
+    assert "+50.0" in drawn
 
 
 @pytest.mark.parametrize(("words", "status"), [(["--check"], 1), ([], None)])
