@@ -135,6 +135,7 @@ PATH=$PWD/.venv/bin:$PATH
 umask 077
 if [ -f var/stack.env ]; then
     set -a
+    # shellcheck disable=SC1091  # up.sh writes it
     . var/stack.env
     set +a
 fi

@@ -88,6 +88,7 @@ sed "s#/opt/ocr/#$PWD/#g" deploy/logrotate.conf >var/logrotate.conf
 export WEB_CONCURRENCY OCR_ENGINE__CORES OCR_ENGINE__THREADS METRICS_PORT_1 METRICS_PORT_2
 export STACK MARIADBD REDIS_SERVER NGINX_PROGRAM LOGROTATE
 set -a
+# shellcheck disable=SC1091  # up.sh writes it
 . var/stack.env
 set +a
 

@@ -69,7 +69,7 @@ export function stringToSign(fields) {
 
 function encode(value) {
   const left = /[!'()*]/g; // encodeURIComponent does not encode these, the signature does
-  return encodeURIComponent(value).replace(left, (c) => "%" + c.charCodeAt(0).toString(16).toUpperCase());
+  return encodeURIComponent(value).replace(left, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
 }
 
 function parsed(text) {

@@ -56,7 +56,9 @@ export function bars(where, label, days, series, say) {
     add(group, "rect", { x: at(index), y: TOP, width: wide, height: HEIGHT - BOTTOM - TOP, class: "touch" });
     let below = 0;
     for (const { name, values } of series) {
-      const [low, high] = [up(below), up((below += values[index]))];
+      const low = up(below);
+      below += values[index];
+      const high = up(below);
       if (values[index]) add(group, "rect", { x: at(index) + wide * 0.15, width: wide * 0.7, y: high, height: low - high, class: `series-${name}` });
     }
   });
@@ -68,7 +70,11 @@ export function lines(where, label, days, series, say) {
   const { svg, wide, up, at } = ground(where, label, days, Math.max(0, ...known));
   for (const { name, values } of series) {
     const points = values.map((value, index) => (value === null ? null : [at(index) + wide / 2, up(value)]));
-    const parts = points.reduce((all, point) => (point ? all.at(-1).push(point) : all.push([]), all), [[]]);
+    const parts = [[]];
+    for (const point of points) {
+      if (point) parts.at(-1).push(point);
+      else parts.push([]);
+    }
     for (const part of parts) if (part.length > 1) add(svg, "polyline", { points: part.join(" "), class: `series-${name}` });
     for (const [x, y] of points.filter(Boolean)) add(svg, "circle", { cx: x, cy: y, r: 3.5, class: `series-${name}` });
   }

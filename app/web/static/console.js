@@ -28,7 +28,8 @@ function nameOf(source) {
 /** Load a picture from its URL only after the service has accepted it, and with a short time limit. */
 function loaded(source) {
   const givenUp = new Promise((settle) => setTimeout(settle, source.blob ? 60_000 : 5_000, null));
-  return (source.image ??= Promise.race([load(source), givenUp]));
+  source.image ??= Promise.race([load(source), givenUp]);
+  return source.image;
 }
 
 async function readPicture(source) {
@@ -37,7 +38,7 @@ async function readPicture(source) {
   running = null;
   stage(null);
   hideProblem();
-  if (source.blob && source.blob.type && !source.blob.type.startsWith("image/")) {
+  if (source.blob?.type && !source.blob.type.startsWith("image/")) {
     drawProblem({ key: "not_a_picture", values: { name: source.name } });
     return;
   }

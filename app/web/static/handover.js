@@ -35,7 +35,8 @@ export function handOver(account) {
 
 /** The account of the previous page, or null. */
 export async function takeOver() {
-  const shown = (ticket = sessionStorage.getItem(TICKET));
+  const shown = sessionStorage.getItem(TICKET);
+  ticket = shown;
   if (!shown) return null;
   const account = await startKeeper().then(() => received(shown), () => null);
   if (!account && ticket === shown) endHandover();

@@ -1,6 +1,5 @@
 // The picture with its boxes, and the list of lines. Highlighting works in both directions.
 import { $ } from "./page.js";
-import { word } from "./words.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const SURE = 0.95;
