@@ -23,7 +23,7 @@ Part = tuple[float, Callable[[SubFigure], None]]
 COLOURS = {"ours": "#1f6f54", "paddlex": "#9aa7b4", "rapidocr_api": "#cbbf9f", "paddleocr": "#9aa7b4"}
 WORSE, SHADE = "#a8322d", "#e8ecef"
 WIDTH = 7.6  # inches
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "text.parse_math": False,  # the subject of a commit may have a $
     "svg.hashsalt": "bench",  # the same results give the same file
@@ -105,7 +105,8 @@ def _bars(axes: Axes, groups: Sequence[str], bars: Mapping[str, Sequence[float]]
 
 
 def _legend(row: SubFigure, axes: Axes, titles: Sequence[str]) -> None:
-    row.legend(axes.containers, titles, loc="outside upper left", ncols=len(titles))
+    handles = [bars[0] for bars in axes.containers]
+    row.legend(handles, titles, loc="outside upper left", ncols=len(titles))
 
 
 def _memory(axes: Axes, soak: Mapping[str, Any]) -> None:
