@@ -43,22 +43,24 @@ screenshot: setup $(VENV)/.tools $(VENV)/.browser  ## update the README's screen
 	@$(BIN)/pytest tests/browser -q -k "state_of_the_console and light-en and not phone"
 	@cp var/screenshots/console-light-en.png docs/console.png
 
-bench: setup  ## compare speed and accuracy with PaddleX serving and rapidocr_api; ARGS="--help" lists options
+bench: setup $(VENV)/.tools  ## compare speed and accuracy with PaddleX serving and rapidocr_api; ARGS="--help" lists options
 	@$(BIN)/python -m bench $(ARGS)
 
-lint: static  ## run ruff, mypy, import-linter and pip-audit
+lint: static  ## run ruff, mypy, import-linter, shellcheck, biome and pip-audit
 	@scripts/audit.sh $(BIN)
 
 static: $(VENV)/.installed $(VENV)/.tools
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/shellcheck .ci/run scripts/*.sh clients/shell/*.sh
+	@scripts/biome.sh
 
 lock: $(VENV)/.tools  ## update the pinned requirements from requirements.in and requirements-dev.in
 	@scripts/lock.sh
 
 clean:  ## remove all generated files except users and records in var/
-	rm -rf $(VENV) models log/* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) scripts/lint/node_modules models log/* .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 
 $(VENV)/.installed: requirements.txt scripts/setup.sh
 	@scripts/setup.sh $(VENV)
