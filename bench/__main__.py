@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from app.model.claim import Value
 from bench import accuracy, against, charts, limit, overhead, pictures, report, speed
 from bench.contenders import install
 from bench.options import AGAINST, PARTS, arguments, request_options
+from bench.pictures import Labels, Pages
 from bench.progress import say
 from bench.servers import BenchError
 from bench.soak import soak
@@ -26,7 +28,7 @@ RESULTS = ROOT / "bench" / "results"
 
 
 def run(chosen: argparse.Namespace) -> dict[str, Any]:
-    """The parts that were chosen, one after the other."""
+    """Measure the chosen parts one after the other."""
     results: dict[str, Any] = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": f"`make bench ARGS={shlex.quote(shlex.join(sys.argv[1:]))}`",
@@ -45,6 +47,14 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
             options=options,
         )
         return results
+    results |= _parts(chosen, pages, labels, options)
+    return results
+
+
+def _parts(
+    chosen: argparse.Namespace, pages: Pages, labels: Labels, options: dict[str, Value]
+) -> dict[str, Any]:
+    results: dict[str, Any] = {}
     if "speed" in chosen.only:
         for peer in chosen.peers:
             install(peer, say)
@@ -63,22 +73,22 @@ def run(chosen: argparse.Namespace) -> dict[str, Any]:
 
 
 def write(results: dict[str, Any], targets: Sequence[Target], name: str) -> None:
-    told = report.markdown(results, targets)
+    text = report.markdown(results, targets)
     RESULTS.mkdir(exist_ok=True)
     with_targets = results | {"targets": [target.as_dict() for target in targets]}
     (RESULTS / f"{name}.json").write_text(json.dumps(with_targets, indent=2, ensure_ascii=False) + "\n")
-    (RESULTS / f"{name}.md").write_text(told)
+    (RESULTS / f"{name}.md").write_text(text)
     (RESULTS / f"{name}.svg").write_text(charts.chart(results))
-    print(told)
+    print(text)
     say(f"Written: {RESULTS.relative_to(ROOT)}/{name}.json, .md, .svg")
 
 
 def main() -> None:
     chosen = arguments()
-    os.environ |= {"FLASK_SKIP_DOTENV": "1", "FLASK_APP": "run_ocr_flask"}  # a .env may name stores in use
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended"))  # so that its servers end with it
+    os.environ |= {"FLASK_SKIP_DOTENV": "1", "FLASK_APP": "run_ocr_flask"}  # .env may name stores in use
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended"))  # so that the servers stop, too
     if chosen.precision:
-        os.environ["OCR_ENGINE__PRECISION"] = chosen.precision  # of the server and of the engine alone
+        os.environ["OCR_ENGINE__PRECISION"] = chosen.precision  # for the server and for the engine alone
     try:
         results = run(chosen)
     except BenchError as error:
@@ -93,7 +103,7 @@ def main() -> None:
 
 
 def _name(chosen: argparse.Namespace) -> str:
-    """Of the files: a run of some parts alone does not replace one of all."""
+    """Name of the result files: a run of some parts does not overwrite a run of all."""
     parts = [part for part in PARTS if part in chosen.only]
     if chosen.against is not None:
         return "-".join(["against", *(parts if parts != list(AGAINST) else ())])

@@ -1,4 +1,4 @@
-"""Characters right on drawn pages, clean and degraded: our engine beside the paddleocr package."""
+"""Character accuracy on drawn pages, clean and degraded: our engine beside the paddleocr package."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from app.ports import Image
 
 PAGES = 3  # of each kind
-TOLERATED = 0.002  # ours may be so much worse: two characters in a thousand
-# How paddleocr works as it comes: pictures are shrunk from 4,000 pixels on, and no line is left out.
+TOLERATED = 0.002  # our loss that does not count: two characters in a thousand
+# The defaults of paddleocr: shrink pictures above 4,000 pixels, and leave out no line.
 AS_IT_COMES = ReadOptions(side_limit=4000, min_score=0.0)
 
 READERS = ("ours", "paddleocr", "paddleocr_960")
@@ -35,7 +35,7 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Cell:
-    """Characters in all, and how many of them each reader has to be charged with as wrong."""
+    """The number of characters, and of those that each reader got wrong."""
 
     characters: int
     wrong: Mapping[str, int]
@@ -45,7 +45,7 @@ class Cell:
 
 
 class Readers:
-    """ours by its default settings, and paddleocr with the same models."""
+    """Our engine with its default settings, and paddleocr with the same models."""
 
     def __init__(self, settings: EngineSettings, options: Mapping[str, Value]) -> None:
         self._ours = build_engine(settings)
@@ -64,7 +64,7 @@ class Readers:
 
 
 def measure(options: Mapping[str, Value], pages: int = PAGES) -> dict[str, Any]:
-    """The share of characters that is right, by condition and kind of page. options: of our requests."""
+    """The share of correct characters, by condition and kind of page. options: of requests to our service."""
     readers = Readers(Settings().engine, options)
     drawn = [page(kind, number) for kind in KINDS for number in range(pages)]
     cells: dict[str, dict[str, Cell]] = {}
@@ -78,10 +78,14 @@ def measure(options: Mapping[str, Value], pages: int = PAGES) -> dict[str, Any]:
             if cell.wrong["ours"] > cell.wrong["paddleocr"]:
                 misread.append(_misread(condition, one, read))
         cells[condition] = {kind: _sum(of_kind) for kind, of_kind in by_kind.items()}
-        told = _sum(cells[condition].values()).accuracy()
-        say(f"  {condition}: " + ", ".join(f"{name} {told[name]:.2%}" for name in READERS))
+        shares = _sum(cells[condition].values()).accuracy()
+        say(f"  {condition}: " + ", ".join(f"{name} {shares[name]:.2%}" for name in READERS))
+    return {"pages": len(drawn), **_shares(cells), "misread": misread}
+
+
+def _shares(cells: Mapping[str, Mapping[str, Cell]]) -> dict[str, Any]:
+    """cells: by condition and kind of page."""
     return {
-        "pages": len(drawn),
         "overall": _sum(cell for name in UPRIGHT for cell in cells[name].values()).accuracy(),
         "turned": _sum(cell for name in TURNED for cell in cells[name].values()).accuracy(),
         "cells": {
@@ -89,12 +93,11 @@ def measure(options: Mapping[str, Value], pages: int = PAGES) -> dict[str, Any]:
             | {"all": _sum(kinds.values()).accuracy()}
             for condition, kinds in cells.items()
         },
-        "misread": misread,
     }
 
 
 def read_options(options: Mapping[str, Value]) -> ReadOptions:
-    """A request's options as the engine gets them; those that are not for the engine are left out."""
+    """The engine's options among the options of a request."""
     known = {one.name for one in fields(ReadOptions)}
     chosen: dict[str, Any] = {name: value for name, value in options.items() if name in known}
     if "min_score" in chosen:
@@ -103,7 +106,7 @@ def read_options(options: Mapping[str, Value]) -> ReadOptions:
 
 
 def is_below(cell: Mapping[str, float]) -> bool:
-    """Whether ours reads worse than paddleocr does as it comes."""
+    """Whether our engine reads worse than paddleocr with its defaults."""
     return cell["ours"] < cell["paddleocr"] - TOLERATED
 
 

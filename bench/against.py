@@ -1,13 +1,13 @@
-"""This checkout against an earlier commit: both are measured in turns, and compared round by round.
+"""Compare this checkout with an earlier commit: measure both in alternation, and compare round by round.
 
-A machine drifts: it warms up, and others work on it. Two measurements within a minute drift together, so each
-round gives a ratio of its own, and the median of these ratios is steadier than the ratio of two medians.
+The speed of a machine drifts: it warms up, and other programs use it. Two measurements within a minute drift
+together, so each round gives one ratio, and the median of ratios is steadier than a ratio of two medians.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median, quantiles
@@ -23,10 +23,10 @@ from bench.servers import Picture
 from bench.versions import Version, new_version, old_version
 
 TOLERATED = 0.02
-"""A loss up to this is none, however little the rounds differ."""
+"""A loss up to this share does not count, however little the rounds differ."""
 
 Figures = dict[str, float]
-"""By the names of measures."""
+"""Keys are the names of measures."""
 
 
 @dataclass(frozen=True)
@@ -97,21 +97,16 @@ def compare(
         say(f"old: {old.shown}\nnew: {new.shown}")
         if old.bin != new.bin:
             say(f"The old version runs with other packages, in {old.bin.parent}.")
+        measures: dict[str, Callable[[Version], Figures]] = {
+            "speed": lambda version: _speed(version, port, pictures, clients, options),
+            "overhead": overhead.measure_version,
+        }
         for number in range(rounds):
             say(f"Round {number + 1} of {rounds}:")
-            figures: dict[str, Figures] = {"old": {}, "new": {}}
-            for part in parts:
-                # There and back: whoever comes second may find a warmer machine.
-                for version in (old, new) if number % 2 == 0 else (new, old):
-                    measured = (
-                        _speed(version, port, pictures, clients, options)
-                        if part == "speed"
-                        else overhead.measure_version(version)
-                    )
-                    say(f"  {version.name}: " + ", ".join(f"{k} {v:.4g}" for k, v in measured.items()))
-                    figures[version.name] |= measured
-            for name, of_round in figures.items():
-                found[name].append(of_round)
+            # The order alternates: the second may find a warmer machine.
+            order = (old, new) if number % 2 == 0 else (new, old)
+            for name, figures in _round(order, [measures[part] for part in parts]).items():
+                found[name].append(figures)
         return {
             "old": old.shown,
             "new": new.shown,
@@ -121,6 +116,17 @@ def compare(
             "tolerated": TOLERATED,
             "measures": [comparison.as_dict() for comparison in comparisons(found["old"], found["new"])],
         }
+
+
+def _round(order: Sequence[Version], measures: Sequence[Callable[[Version], Figures]]) -> dict[str, Figures]:
+    """Measure each part of both versions once. Returns the figures by the version's name."""
+    figures: dict[str, Figures] = {version.name: {} for version in order}
+    for measure in measures:
+        for version in order:
+            measured = measure(version)
+            say(f"  {version.name}: " + ", ".join(f"{k} {v:.4g}" for k, v in measured.items()))
+            figures[version.name] |= measured
+    return figures
 
 
 def comparisons(old: Sequence[Figures], new: Sequence[Figures]) -> list[Comparison]:

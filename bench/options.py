@@ -35,6 +35,18 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         description=DESCRIPTION,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_parts(parser)
+    _add_speed(parser.add_argument_group("speed and soak"))
+    _add_ours(parser.add_argument_group("our service"))
+    chosen = parser.parse_args(words)
+    if chosen.against is not None and not set(chosen.only or AGAINST) <= set(AGAINST):
+        parser.error(f"--against measures {' and '.join(AGAINST)} alone")
+    chosen.only = chosen.only or (PARTS if chosen.against is None else AGAINST)
+    chosen.rounds = chosen.rounds or (ROUNDS if chosen.against is None else ROUNDS_AGAINST)
+    return chosen
+
+
+def _add_parts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--only",
         nargs="+",
@@ -50,45 +62,48 @@ def arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
         help="compare with this branch, tag or hash; uncommitted changes count as new. With --check, status "
         "1 if a measure is slower by more than the rounds' spread and 2 %%",
     )  # fmt: skip
-    speed = parser.add_argument_group("speed and soak")
+
+
+def _add_speed(speed: argparse._ArgumentGroup) -> None:
     speed.add_argument("--images", type=Path, metavar="DIR", help="pictures with a labels.json (drawn pages)")
     speed.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
     speed.add_argument(
         "--rounds", type=int, metavar="N", help="times each server is measured (2; with --against 7)"
     )
     speed.add_argument(
-        "--clients", type=int, nargs="+", default=[1, 4], metavar="N", help="how many ask at once (1 4)"
+        "--clients",
+        type=int,
+        nargs="+",
+        default=[1, 4],
+        metavar="N",
+        help="requests in flight (1 4)",
     )
     speed.add_argument(
         "--peers", nargs="*", choices=PEERS, default=PEERS, metavar="NAME",
-        help=f"whom to compare with ({' '.join(PEERS)}); nobody if no name follows",
+        help=f"peers to compare with ({' '.join(PEERS)}); none if no name follows",
     )  # fmt: skip
     speed.add_argument(
         "--soak", type=int, default=500, metavar="N", help="pictures of the soak (500; 0: none)"
     )
-    ours = parser.add_argument_group("our service")
+
+
+def _add_ours(ours: argparse._ArgumentGroup) -> None:
     ours.add_argument("--charset", metavar="NAME", help="only these characters, as the request option")
     ours.add_argument(
         "--option", type=_option, action="append", default=[], metavar="NAME=VALUE",
         help="any other option of a request; may be repeated",
     )  # fmt: skip
     ours.add_argument("--precision", metavar="NAME", help="what the models compute in: f32, for instance")
-    chosen = parser.parse_args(words)
-    if chosen.against is not None and not set(chosen.only or AGAINST) <= set(AGAINST):
-        parser.error(f"--against measures {' and '.join(AGAINST)} alone")
-    chosen.only = chosen.only or (PARTS if chosen.against is None else AGAINST)
-    chosen.rounds = chosen.rounds or (ROUNDS if chosen.against is None else ROUNDS_AGAINST)
-    return chosen
 
 
 def request_options(chosen: argparse.Namespace) -> dict[str, Value]:
-    """What the requests to our service ask for beside a picture."""
+    """The options of each request to our service."""
     charset = {"charset": chosen.charset} if chosen.charset else {}
     return dict(chosen.option) | charset
 
 
 def _option(text: str) -> tuple[str, Value]:
-    """An integer or a boolean where it reads like one, as in JSON."""
+    """Parse NAME=VALUE; digits become an integer, true and false a boolean."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{text} is not NAME=VALUE")
