@@ -21,7 +21,7 @@ from bench.pictures import Labels, Pages
 from bench.progress import say
 from bench.servers import BenchError
 from bench.soak import soak
-from bench.targets import Target, judged
+from bench.targets import Target, compare_targets
 from config.settings import ROOT
 
 RESULTS = ROOT / "bench" / "results"
@@ -95,7 +95,7 @@ def main() -> None:
         sys.exit(f"bench: {error}")
     except KeyboardInterrupt:
         sys.exit("bench: ended")
-    targets = judged(results)
+    targets = compare_targets(results)
     write(results, targets, _name(chosen))
     slower = any(one["slower"] for one in results.get("against", {}).get("measures", ()))
     if chosen.check and (slower or not all(target.met for target in targets)):

@@ -1,8 +1,8 @@
-"""Measure what int8 needs of a recognition model: the ranges of its convolutions' inputs.
+"""Measure the ranges of the inputs of a recognition model's convolutions, which int8 needs.
 
     python -m bench.calibrate [FILE]      (ranges.json in the model's folder)
 
-On the lines of drawn pages, clean and degraded, other than those that `make bench` measures accuracy on.
+It reads lines of drawn pages, clean and degraded, other than the pages of `make bench`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from config.settings import EngineSettings, Settings
 
 PAGES = range(100, 101)  # of each kind, under each condition
 LINES = 300
-# Of a line's values in per cent: the few beyond would widen the range, and with it each of its 256 steps.
+# Of a line's values: the few outliers would widen the range, and with it each of its 256 steps.
 PERCENTILES = (0.01, 99.99)
 
 
@@ -67,7 +67,7 @@ def ranges(settings: EngineSettings) -> dict[str, tuple[float, float]]:
 
 
 def _lines(settings: EngineSettings, height: int) -> Iterator[Floats]:
-    """Lines as recognition sees them, in turns from all pages."""
+    """Inputs of recognition, in a fixed random order over all pages."""
     engine = build_engine(settings.model_copy(update={"precision": "f32"}))
     drawn = [degrade(page(kind, n).image) for degrade in UPRIGHT.values() for kind in KINDS for n in PAGES]
     found = [

@@ -1,6 +1,6 @@
-"""What happens to pages on their way to an OCR service, the same every time.
+"""Degradations of pages on their way to an OCR service, deterministic.
 
-Where a strength had to be chosen, it is one at which PaddleOCR begins to misread: weaker ones show nothing.
+Each strength is one at which PaddleOCR begins to misread: weaker ones show no difference.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def jpeg_30(image: Image) -> Image:
 
 
 def skew(degrees: float) -> Callable[[Image], Image]:
-    """Turned against the clock, on a canvas that holds all of it, in the colour of the paper."""
+    """Rotate counterclockwise, on a canvas that holds the whole page, in the colour of the paper."""
 
     def turned(image: Image) -> Image:
         height, width = image.shape[:2]
@@ -49,7 +49,7 @@ def skew(degrees: float) -> Callable[[Image], Image]:
 
 
 def low_contrast(image: Image) -> Image:
-    """Faded: from black to white are 20 of 255 steps."""
+    """Faded: black and white are 20 of 255 steps apart."""
     return _image((150 + image.astype(np.float32) * (20 / 255)).astype(np.uint8))
 
 
@@ -59,7 +59,7 @@ def small_text(image: Image) -> Image:
 
 
 def on_a4(image: Image) -> Image:
-    """Part of a sheet that was scanned at 200 dots an inch, larger than what detection works on."""
+    """Part of an A4 sheet scanned at 200 dpi, larger than the side limit of detection."""
     sheet = np.full((*A4_AT_200_DPI, 3), image[0, 0], np.uint8)
     top, left = 300, 200
     sheet[top : top + image.shape[0], left : left + image.shape[1]] = image
@@ -67,7 +67,7 @@ def on_a4(image: Image) -> Image:
 
 
 def turned(quarters: int) -> Callable[[Image], Image]:
-    """By 90 degrees with the clock, so many times."""
+    """Rotate clockwise by so many quarter turns."""
     return lambda image: _image(np.ascontiguousarray(np.rot90(image, -quarters)))
 
 

@@ -1,4 +1,4 @@
-"""Who is measured: our service as an operator starts it, and its peers as they come."""
+"""The measured servers: our service as an operator starts it, and its peers with their defaults."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def make(name: str, home: Path, picture_port: int, options: Mapping[str, Value])
 
 
 def install(name: str, say: Callable[[str], None]) -> None:
-    """A peer's packages, in a virtual environment of its own: two of them want different OpenCVs."""
+    """Install a peer into its own virtual environment: two peers need different versions of OpenCV."""
     folder = ENVIRONMENTS / name
     requirements = ROOT / "bench" / f"requirements-{name}.txt"
     done = folder / ".installed"
@@ -85,12 +85,12 @@ def ours(home: Path, picture_port: int, options: Mapping[str, Value], version: V
 
 
 def gunicorn(version: Version, application: str) -> list[str]:
-    """As an operator starts it, in the version's root."""
+    """The command by which an operator starts gunicorn in the version's root."""
     return [str(version.bin / "gunicorn"), "--config", "gunicorn.py", application]
 
 
 def our_environment(home: Path, picture_port: int) -> dict[str, str]:
-    """Of a server of ours with a home of its own, whatever `.env` says."""
+    """Environment of our server with its own home, independent of `.env`."""
     return _environment() | {
         "OCR_HOME": str(home),
         "OCR_BIND": f"127.0.0.1:{free_port()}",
@@ -100,14 +100,14 @@ def our_environment(home: Path, picture_port: int) -> dict[str, str]:
         "OCR_LOG__FILE": str(home / "log" / "ocr.log"),
         "OCR_FETCH__ALLOW_NETWORKS": "127.0.0.0/8",
         "OCR_FETCH__ALLOW_PORTS": str(picture_port),
-        "OCR_AUTH__RATE_PER_MINUTE": "100000",  # counted, but never the limit
+        "OCR_AUTH__RATE_PER_MINUTE": "100000",  # counted, but never reached
         "OCR_AUTH__RATE_BURST": "100000",
         "OCR_DAEMON": "false",
     }
 
 
 def new_user(env: Mapping[str, str], version: Version = NEW) -> str:
-    """The secret of a user named bench."""
+    """Add a user named bench. Returns its secret."""
     command = [str(version.bin / "flask"), "users", "add", "bench", "--quota", "1000000"]
     added = subprocess.run(command, cwd=version.root, env=env, capture_output=True, text=True)
     if added.returncode:
@@ -116,7 +116,7 @@ def new_user(env: Mapping[str, str], version: Version = NEW) -> str:
 
 
 def _paddlex(home: Path) -> Server:
-    """The same models in the same runtime on all cores; without what would look at whole documents."""
+    """PaddleX with our models on all cores, without document preprocessing."""
     pipeline = {
         "pipeline_name": "OCR",
         "text_type": "general",
@@ -131,7 +131,7 @@ def _paddlex(home: Path) -> Server:
         },
     }
     config = home / "OCR.yaml"
-    config.write_text(json.dumps(pipeline))  # JSON is YAML too
+    config.write_text(json.dumps(pipeline))  # JSON is valid YAML
     port = free_port()
     return Server(
         name="paddlex",
@@ -144,7 +144,7 @@ def _paddlex(home: Path) -> Server:
         home=home,
         base_url=f"http://127.0.0.1:{port}",
         ready_path="/health",
-        # Without the pictures of the result that it would draw, encode and send.
+        # visualize: without False it would also draw, encode and send pictures of the result.
         request=lambda picture: {
             "json": {"file": base64.b64encode(picture.data).decode(), "fileType": 1, "visualize": False}
         },
@@ -157,7 +157,7 @@ def _paddle_model(kind: str, name: str) -> dict[str, Any]:
 
 
 def _rapidocr_api(home: Path) -> Server:
-    """As it comes: the small models of the same generation, which its package carries."""
+    """rapidocr_api with its defaults: the small models of the same generation, from its package."""
     port = free_port()
     program = ENVIRONMENTS / "rapidocr_api" / "bin" / "rapidocr_api"
     return Server(
@@ -173,7 +173,7 @@ def _rapidocr_api(home: Path) -> Server:
 
 
 def _environment() -> dict[str, str]:
-    """Of our settings only the engine's, so that they can be tried out."""
+    """Our environment without our settings, except those of the engine, which may be tried out."""
     ours = ("OCR_", "PYTHONPATH", "PROMETHEUS_")
     return {
         name: value

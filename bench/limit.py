@@ -1,4 +1,4 @@
-"""What the machine could do at best: arithmetic that had to be done, against that of a matrix product."""
+"""The limit of the machine: the arithmetic of the models, against the rate of a matrix product."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def flop(answer: Mapping[str, Any]) -> float:
 
 
 def sgemm_flop_a_second(size: int = 2048, repeats: int = 12) -> float:
-    """The best of several products of float32 matrices, on all cores."""
+    """Rate of the fastest of several float32 matrix products, on all cores."""
     left, right = np.random.default_rng(1).random((2, size, size), np.float32)
     fastest = math.inf
     for _ in range(repeats):
-        begun = time.perf_counter()
+        started = time.perf_counter()
         left @ right
-        fastest = min(fastest, time.perf_counter() - begun)
+        fastest = min(fastest, time.perf_counter() - started)
     return float(2 * size**3 / fastest)
 
 
 def machine() -> dict[str, Any]:
-    """What a reader needs to judge the figures, and who else was at work when they were taken."""
+    """The processor, the memory and the load before the run, which a reader needs to judge the figures."""
     pairs = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
     facts = {name.strip(): value.strip() for name, _, value in pairs}
     known = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")

@@ -27,7 +27,7 @@ SCREENS_BELOW = 0.4  # megapixels; these are PNG, the others JPEG
 def mixed_sizes(pages: Mapping[str, bytes], count: int) -> dict[str, bytes]:
     """count pictures: name -> file."""
     originals = [Image.open(io.BytesIO(data)).convert("RGB") for data in pages.values()]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow lets go of the interpreter while it works
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow releases the interpreter's lock while it works
         drawn = pool.map(lambda number: picture(originals, number), range(count))
         return {f"{number:03d}.{kind}": data for number, (kind, data) in enumerate(drawn)}
 
@@ -49,6 +49,6 @@ def picture(originals: list[Image.Image], number: int) -> tuple[str, bytes]:
 
 
 def _megapixels(chance: random.Random) -> float:
-    """Small ones are more frequent within a class too."""
+    """Log-uniform within a class: small pictures are more frequent."""
     [(_, least, most)] = chance.choices(SIZES, [share for share, *_ in SIZES])
     return math.exp(chance.uniform(math.log(least), math.log(most)))

@@ -1,5 +1,5 @@
-"""What gunicorn serves while the service's own cost is measured: ours with an engine that does nothing, and a
-bare Flask route with the same answer. `gunicorn --config gunicorn.py bench.noop:ours` or `bench.noop:bare`
+"""Applications that measure the service's own cost: ours with an engine that does nothing, and a bare Flask
+route with an answer of the same length. `gunicorn --config gunicorn.py bench.noop:ours` or `bench.noop:bare`
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ READING = ReadResult(
 
 
 class NoEngine:
-    """Implements Offload and Reservation: every picture has the same ten lines, at once."""
+    """Implements Offload and Reservation: every picture has the same ten lines, without delay."""
 
     def start(self) -> None: ...
 
@@ -51,7 +51,7 @@ def ours() -> Flask:
 
 def bare() -> Flask:
     app = Flask(__name__)
-    app.extensions["ocr"] = SimpleNamespace(start=lambda: None)  # what gunicorn.py asks for
+    app.extensions["ocr"] = SimpleNamespace(start=lambda: None)  # gunicorn.py starts it
     answer = b"x" * 1400  # as long as ours
 
     @app.post("/ocr")

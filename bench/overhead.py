@@ -1,4 +1,4 @@
-"""What the service costs a request beside its engine, next to a bare Flask route on the same gunicorn."""
+"""The cost of a request without the engine, next to a bare Flask route on the same gunicorn."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from bench.versions import NEW, Version
 
 WORKERS = 2
 ALONE = 500
-"""Requests one after the other, for the latencies."""
+"""Sequential requests, for the latencies."""
 
 TOGETHER = 3000
 CLIENTS = 8
 PROCESSES = 2
 WARM_UP = 100
 PATIENT = {"OCR_STATE__BUSY_TIMEOUT_MS": "20000", "OCR_STATE__MYSQL_TIMEOUT_S": "30"}
-"""For SQLite's writers, who wait for each other: a refusal would be none of the figures."""
+"""SQLite's writers wait for each other: no request may fail by a timeout meanwhile."""
 
 TITLES = {"bare": "bare Flask route", "embedded": "ours, SQLite", "redis": "ours, Redis"}
 
@@ -79,9 +79,9 @@ def _figures(address: str, bodies: list[bytes]) -> dict[str, float]:
     rest = bodies[WARM_UP + ALONE :]
     with get_context("spawn").Pool(PROCESSES) as pool:
         pool.map(len, [""] * PROCESSES)  # started
-        begun = time.perf_counter()
+        started = time.perf_counter()
         pool.starmap(_send_by_many, [(address, rest[n::PROCESSES]) for n in range(PROCESSES)])
-        took = time.perf_counter() - begun
+        took = time.perf_counter() - started
     return {
         "p50_ms": round(1000 * score.percentile(waits, 0.50), 2),
         "p99_ms": round(1000 * score.percentile(waits, 0.99), 2),
@@ -97,17 +97,17 @@ def _send_by_many(address: str, bodies: list[bytes]) -> None:
 
 
 def _send(address: str, bodies: list[bytes]) -> list[float]:
-    """Over one connection, one after the other; the seconds that each took."""
+    """Send the bodies in sequence over one connection. Returns the seconds that each took."""
     connection = http.client.HTTPConnection(address, timeout=30)
     waits = []
     for body in bodies:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         connection.request("POST", "/ocr", body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
-        said = answer.read()
-        waits.append(time.perf_counter() - begun)
+        text = answer.read()
+        waits.append(time.perf_counter() - started)
         if answer.status != 200:
-            raise BenchError(f"answered {answer.status}: {said[:300]!r}")
+            raise BenchError(f"answered {answer.status}: {text[:300]!r}")
     connection.close()
     return waits
 
@@ -129,7 +129,7 @@ def _server(kind: str, env: Mapping[str, str], home: Path, version: Version = NE
 
 
 def _bodies(secret: str, count: int) -> list[bytes]:
-    """Signed, each with a nonce of its own; the picture is small, since nobody looks at it."""
+    """Signed bodies, each with its own nonce. The picture is small, because no engine reads it."""
     picture = secrets.token_bytes(1024)
     sent = {"picture_base64": base64.b64encode(picture).decode()}
     made = []
@@ -147,7 +147,7 @@ def _bodies(secret: str, count: int) -> list[bytes]:
 
 @contextmanager
 def _store(kind: str, home: Path) -> Iterator[dict[str, str]]:
-    """The settings that name it; a Redis of its own, as an operator has it."""
+    """The settings that name the store. For `redis`, a server with the options of an operator's."""
     if kind != "redis":
         yield {}
         return

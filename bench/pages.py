@@ -1,6 +1,6 @@
-"""Drawn pages of known text to measure accuracy on: Chinese, English, digits, and all of them mixed.
+"""Drawn pages of known text to measure accuracy: Chinese, English, digits, and a mixture.
 
-Page n of a kind is the same on every machine, and no two say the same.
+Page n of a kind is the same on every machine, and no two pages have the same text.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def page(kind: str, number: int) -> DrawnPage:
 
 
 def _fitting(line: str, size: int) -> int:
-    """The size, or as much less as it takes to get the line onto the paper."""
+    """The size, reduced if the line would not fit the paper."""
     return min(size, int(size * (WIDTH - 2 * MARGIN) / font(size).getlength(line)))
 
 

@@ -1,4 +1,4 @@
-"""The pictures that all servers read, and the local host that ours fetches them from."""
+"""The pictures that all servers read, and the local server from which our service fetches them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import io
 import itertools
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from bench.servers import BenchError, Picture
 from samples import draw
 
 DRAWN_PAGES = 24
-# They need models for orientation, which only some servers run.
+# These need orientation models, which only some servers run.
 NOT_UPRIGHT = ("upside_down.png", "tall.png")
 
 Pages = dict[str, bytes]
@@ -34,7 +34,7 @@ def from_folder(folder: Path) -> tuple[Pages, Labels]:
 
 
 def drawn() -> tuple[Pages, Labels]:
-    """The upright samples over and over, each time as a larger photograph, until there are enough."""
+    """DRAWN_PAGES pictures: the upright samples repeated, larger each time, as JPEG."""
     pages: Pages = {}
     labels: Labels = {}
     upright = [page for page in (make() for make in draw.SAMPLES) if page.name not in NOT_UPRIGHT]
@@ -50,8 +50,22 @@ def drawn() -> tuple[Pages, Labels]:
 
 @contextlib.contextmanager
 def hosted(pages: Mapping[str, bytes]) -> Iterator[tuple[int, list[Picture]]]:
-    """The pages on a local host, which has each under its position: the host's port, and the pictures."""
-    bodies = list(pages.values())
+    """Serve the pages on a local port, page N at /N. Yields the port and the pictures."""
+    host = ThreadingHTTPServer(("127.0.0.1", 0), _handler(list(pages.values())))
+    thread = threading.Thread(target=host.serve_forever)
+    thread.start()
+    base = f"http://127.0.0.1:{host.server_port}"
+    pictures = [Picture(name, data, f"{base}/{n}") for n, (name, data) in enumerate(pages.items())]
+    try:
+        yield host.server_port, pictures
+    finally:
+        host.shutdown()
+        thread.join()
+        host.server_close()
+
+
+def _handler(bodies: Sequence[bytes]) -> type[BaseHTTPRequestHandler]:
+    """Answers GET /N with bodies[N]."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -62,21 +76,6 @@ def hosted(pages: Mapping[str, bytes]) -> Iterator[tuple[int, list[Picture]]]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Quiet."""
+            """Log nothing."""
 
-    host = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=host.serve_forever)
-    thread.start()
-    base = f"http://127.0.0.1:{host.server_port}"
-    try:
-        yield (
-            host.server_port,
-            [
-                Picture(name, data, f"{base}/{position}")
-                for position, (name, data) in enumerate(pages.items())
-            ],
-        )
-    finally:
-        host.shutdown()
-        thread.join()
-        host.server_close()
+    return Handler

@@ -1,7 +1,7 @@
-"""What each precision costs and reads, side by side: `python -m bench.precision [--images DIR]`.
+"""Speed and accuracy of each precision: `python -m bench.precision [--images DIR]`.
 
-Our engine alone, without HTTP, picture by picture in turns, so that whatever else the machine does disturbs
-all of them alike.
+Our engine without HTTP. The precisions alternate picture by picture, so that other load on the machine
+disturbs all of them alike.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HEAD = ["", "computed in", "p50, ms", "CPU, ms", "word F1", "characters right on
 
 @dataclass
 class Reads:
-    """What an engine read, and the seconds that each read took: on the wall, and of all cores' work."""
+    """The lines that an engine read, and the seconds of each read: wall clock, and CPU time of all cores."""
 
     lines: dict[str, list[str]] = field(default_factory=dict)
     waits_s: list[float] = field(default_factory=list)
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def _engines() -> Iterator[tuple[str, Engine]]:
-    """One for each precision that this processor has."""
+    """An engine for each precision that this processor supports."""
     for precision in get_args(Precision):
         try:
             yield precision, build_engine(Settings().engine.model_copy(update={"precision": precision}))
@@ -86,11 +86,11 @@ def timed(engines: Mapping[str, Engine], photographs: Mapping[str, Image]) -> di
     for number in range(ROUNDS + 1):
         for picture, image in photographs.items():
             for name, engine in engines.items():
-                begun, cpu = time.perf_counter(), time.process_time()
+                started, cpu = time.perf_counter(), time.process_time()
                 found = engine.read(image, ReadOptions())
-                took, cpu = time.perf_counter() - begun, time.process_time() - cpu
+                took, cpu = time.perf_counter() - started, time.process_time() - cpu
                 reads[name].lines[picture] = [line.text for line in found.lines]
-                if number:  # the first round prepares each shape
+                if number:  # the first round prepares the shapes
                     reads[name].waits_s.append(took)
                     reads[name].cpu_s.append(cpu)
         say(f"Round {number} of {ROUNDS}" + (" (not counted)" if number == 0 else ""))

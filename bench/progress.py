@@ -1,4 +1,4 @@
-"""What is going on, for whoever waits: on standard error, so that the results can be piped."""
+"""Progress messages on standard error, so that the results on standard output can be piped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The results for people, as Markdown."""
+"""The results as Markdown."""
 
 from __future__ import annotations
 

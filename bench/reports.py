@@ -1,7 +1,7 @@
-"""How long reports take over a million usage records: `.venv/bin/python -m bench.reports [--database URL]`.
+"""Duration of reports over a million usage records: `.venv/bin/python -m bench.reports [--database URL]`.
 
 One user has all of them, spread over 92 days; 999 others have one record each on every day. A MySQL database
-must be empty, and stays filled. Without --database it is a SQLite file that is deleted afterwards.
+must be empty, and keeps the records. Without --database, the records go to a temporary SQLite file.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def measure(database: Database, folder: Path, records: int) -> None:
-    """Print what each report takes: the median of its rounds, and the slowest."""
+    """Print the duration of each report: the median of its rounds, and the slowest."""
     store = SqlStore(
         database,
         key_file=folder / "secret.key",
@@ -90,7 +90,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def fill(database: Database, records: int) -> None:
-    """Up to now, by statements that SQLite, MySQL and MariaDB understand."""
+    """Insert records up to now, with statements that SQLite, MySQL and MariaDB understand."""
     begin_ms, step_ms = int(time.time() * 1000) - DAYS * DAY_MS, DAYS * DAY_MS // records
     one = f"SELECT i, 1 AS user_id, {begin_ms} + i * {step_ms} AS began FROM ({numbers(records)}) AS n"
     others = (
@@ -109,7 +109,7 @@ def add_records(database: Database, rows: str) -> None:
 
 
 def numbers(below: int) -> str:
-    """A query of the integers i from 0 on."""
+    """A query of the integers i from 0 to below - 1."""
     places = range(len(str(below - 1)))
     i = " + ".join(f"{10**place} * place{place}.d" for place in places)
     tables = ", ".join(f"{DIGITS} AS place{place}" for place in places)

@@ -1,4 +1,4 @@
-"""How well was it read: words found, characters right; and a percentile."""
+"""Accuracy of text: word F1 and edit distance; and a percentile."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def word_f1(read: Pages, labels: Pages) -> float:
 def plain(lines: Sequence[str]) -> str:
     """A page as one text to compare by characters: NFKC, since full and half width look alike.
 
-    White space of any length counts as one space, as a line's end does. Beside a Chinese character it does
-    not count: there, writers differ.
+    White space of any length, line ends included, counts as one space. Beside a Chinese character it counts
+    as none, because writers differ there.
     """
     text = unicodedata.normalize("NFKC", " ".join(lines))
     return " ".join(_BESIDE_CHINESE.sub("", text).split())
@@ -48,11 +48,11 @@ def edits(one: str, other: str) -> int:
         following = np.empty_like(row)
         following[0] = number
         following[1:] = np.minimum(row[1:] + 1, row[:-1] + (codes != ord(character)))
-        # An insertion follows its left neighbour, at one more each step.
+        # An insertion costs one more than the left neighbour.
         row = np.minimum.accumulate(following - places) + places
     return int(row[-1])
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest rank: a value that was measured, never one in between."""
+    """By the nearest rank: always a measured value, never an interpolated one."""
     return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

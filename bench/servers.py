@@ -1,4 +1,4 @@
-"""A server that is measured: started, asked for pages, watched and ended. `bench/contenders.py` has them."""
+"""A measured server: start it, send it pictures, watch its memory, stop it. `bench/contenders.py` has all."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from config.settings import ROOT
 
 STARTS_WITHIN_S = 120
 ANSWERS_WITHIN_S = 300
-BUSY_FOR_S = 120  # after which a server that only says that it is busy is taken to be broken
+BUSY_FOR_S = 120  # a server that answers only 503 for this long counts as broken
 
 
 class BenchError(Exception):
-    """The benchmark cannot go on; the text says why."""
+    """The benchmark cannot continue; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ class Server:
 
 @contextlib.contextmanager
 def running(server: Server) -> Iterator[Watch]:
-    """The server, ready. It is alone: all its processes have ended when the block is left."""
+    """Start the server and wait until it is ready. On exit all its processes have ended."""
     with (server.home / "server.log").open("wb") as log:
-        begun = time.monotonic()
+        started = time.monotonic()
         process = subprocess.Popen(
             server.command, cwd=server.root, env=server.env, stdout=log, stderr=subprocess.STDOUT
         )
@@ -94,10 +94,10 @@ def running(server: Server) -> Iterator[Watch]:
     try:
         sampler.start()
         while not server.ready():
-            if process.poll() is not None or time.monotonic() - begun > STARTS_WITHIN_S:
+            if process.poll() is not None or time.monotonic() - started > STARTS_WITHIN_S:
                 raise BenchError(f"{server.name} did not start. The end of its log:\n{server.log_tail()}")
             time.sleep(0.05)
-        watch.start_s = time.monotonic() - begun
+        watch.start_s = time.monotonic() - started
         watch.at_ready = frozenset(tree(process.pid))
         yield watch
     finally:
@@ -107,6 +107,6 @@ def running(server: Server) -> Iterator[Watch]:
 
 
 def _retry_after(answer: requests.Response) -> float | None:
-    """Seconds after which a busy server wants to be asked again; None for any other answer."""
+    """The Retry-After of a 503 in seconds; None for any other answer."""
     wait = answer.headers.get("Retry-After", "")
     return float(wait) if answer.status_code == 503 and wait.isdigit() else None

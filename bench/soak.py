@@ -1,4 +1,4 @@
-"""Memory over many pictures of mixed sizes: does our service stay as large as it is?"""
+"""Memory over many pictures of mixed sizes: does it keep growing?"""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from bench.progress import say
 from bench.servers import Answer, Picture, running
 
 CLIENTS = 4
-SETTLING = 0.4  # of the pictures; growth counts after them: over the last 300 of 500
-WINDOW = 0.1  # of the pictures; a sample alone may catch a large picture that is being decoded
-TELL_EVERY = 100
+SETTLING = 0.4  # share of the pictures before growth counts: it counts over the last 300 of 500
+WINDOW = 0.1  # share of the pictures; one sample may fall into the decoding of a large picture
+REPORT_EVERY = 100
 CHART_POINTS = 250
 
 Samples = Sequence[tuple[float, float]]
@@ -35,7 +35,7 @@ def soak(pages: Pages, *, count: int, options: Mapping[str, Value]) -> dict[str,
     say(f"Soak: making {count} pictures of mixed sizes ...")
     mixed = mixed_sizes(pages, count)
     answered_at: list[float] = []
-    told = itertools.count(1)
+    numbers = itertools.count(1)
     with hosted(mixed) as (port, pictures), tempfile.TemporaryDirectory() as home:
         server = make("ours", Path(home), port, options)
         with running(server) as watch, ThreadPoolExecutor(CLIENTS) as pool:
@@ -43,15 +43,15 @@ def soak(pages: Pages, *, count: int, options: Mapping[str, Value]) -> dict[str,
             def read(picture: Picture) -> Answer:
                 answer = server.read(picture)
                 answered_at.append(time.monotonic())
-                if (number := next(told)) % TELL_EVERY == 0:
+                if (number := next(numbers)) % REPORT_EVERY == 0:
                     say(f"  {number} of {count} pictures, {watch.samples[-1][1]:.0f} MB")
                 return answer
 
-            begun = time.monotonic()
+            started = time.monotonic()
             answers = list(pool.map(read, pictures))
-            took = time.monotonic() - begun
+            took = time.monotonic() - started
         restarts = len(watch.newcomers)
-    samples = [(bisect_right(answered_at, when), mb) for when, mb in watch.samples if when >= begun]
+    samples = [(bisect_right(answered_at, when), mb) for when, mb in watch.samples if when >= started]
     sizes = [answer.body["picture"]["width"] * answer.body["picture"]["height"] / 1e6 for answer in answers]
     return figures(samples, count) | {
         "pictures": count,
@@ -79,5 +79,5 @@ def figures(samples: Samples, count: int) -> dict[str, Any]:
 
 
 def _window(samples: Samples, since: float, until: float) -> float:
-    """The median of the samples between two numbers of pictures; of all, if a short soak has none there."""
+    """The median of the samples between two picture counts; of all samples if there are none between."""
     return median([mb for number, mb in samples if since <= number <= until] or [mb for _, mb in samples])

@@ -1,4 +1,4 @@
-"""Speed and words: every server reads the same pictures, alone, in alternating rounds."""
+"""Speed and word accuracy: each server alone reads the same pictures, in alternating rounds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WARM_UP = 3
 
 @dataclass
 class Tally:
-    """What was measured of one server in all rounds. Keys are numbers of clients."""
+    """Measurements of one server over all rounds. Keys are numbers of clients."""
 
     waits_s: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
     walls_s: dict[int, float] = field(default_factory=lambda: defaultdict(float))
@@ -47,14 +47,14 @@ def compare(
     rounds: int,
     options: Mapping[str, Value],
 ) -> dict[str, Any]:
-    """The figures of ours and of each peer by name, and our share of the machine's limit."""
+    """Figures of our service and of each peer by name, and our share of the machine's limit."""
     names = ["ours", *peers]
     sgemm = limit.sgemm_flop_a_second()
     tallies = {name: Tally() for name in names}
     with hosted(chosen) as (port, pages):
         for number in range(rounds):
             say(f"Round {number + 1} of {rounds}:")
-            # There and back, so that a machine that warms up or is disturbed favours nobody.
+            # The order alternates, so that a machine that warms up or is disturbed favours no server.
             for name in names if number % 2 == 0 else reversed(names):
                 with tempfile.TemporaryDirectory() as home:
                     measure(make(name, Path(home), port, options), pages, clients, tallies[name])
@@ -66,7 +66,7 @@ def compare(
         "clients": [str(count) for count in clients],
         "sgemm_gflop_per_s": round(sgemm / 1e9, 1),
         "gflop_per_picture": round(flop / 1e9, 1),
-        # Options may change the shapes and the models, whose arithmetic is known only as they are by default.
+        # The arithmetic is known for the default shapes and models only, which options may change.
         "limit_share": None if options else round(ours.rate(max(clients)) * flop / sgemm, 3),
         "limit_note": limit.NOTE,
     } | {name: _summary(tally, labels) for name, tally in tallies.items()}
@@ -86,14 +86,14 @@ def measure(server: Server, pages: Sequence[Picture], clients: Iterable[int], ta
 
 def _send(server: Server, pages: Sequence[Picture], clients: int, tally: Tally) -> None:
     def timed(page: Picture) -> tuple[float, Answer]:
-        begun = time.perf_counter()  # before the first try: being asked to come again is waiting too
+        started = time.perf_counter()  # before the first try: retries after 503 count as waiting
         answer = server.read(page)
-        return time.perf_counter() - begun, answer
+        return time.perf_counter() - started, answer
 
-    begun = time.perf_counter()
+    started = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
         answers = list(pool.map(timed, pages))
-    took = time.perf_counter() - begun
+    took = time.perf_counter() - started
     tally.walls_s[clients] += took
     for page, (wait, answer) in zip(pages, answers, strict=True):
         tally.waits_s[clients].append(wait)
@@ -109,7 +109,7 @@ def _summary(tally: Tally, labels: Labels) -> dict[str, Any]:
     def for_each(figure: Any) -> dict[str, float]:
         return {str(count): round(figure(count), 3) for count in tally.walls_s}
 
-    told = {
+    summary = {
         "pictures_per_s": for_each(tally.rate),
         "p50_ms": for_each(lambda count: 1000 * score.percentile(tally.waits_s[count], 0.50)),
         "p95_ms": for_each(lambda count: 1000 * score.percentile(tally.waits_s[count], 0.95)),
@@ -119,8 +119,8 @@ def _summary(tally: Tally, labels: Labels) -> dict[str, Any]:
         "busy_answers": tally.busy,
     }
     if tally.stages_ms:
-        told["mean_elapsed_ms"] = {
+        summary["mean_elapsed_ms"] = {
             str(count): {name: round(sum(one[name] for one in all_) / len(all_)) for name in all_[0]}
             for count, all_ in tally.stages_ms.items()
         }
-    return told
+    return summary

@@ -1,4 +1,4 @@
-"""What the engine is to reach, each row with what was measured."""
+"""The targets of the benchmark, each with the measured figure."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Target:
         return asdict(self) | {"met": self.met}
 
 
-def judged(results: Results) -> list[Target]:
-    """The targets that these results have figures for."""
+def compare_targets(results: Results) -> list[Target]:
+    """Compare the results with each target for which they have a figure."""
     found: list[Target] = []
     if "ours" in results:
         found += _speed(results)

@@ -18,7 +18,7 @@ from config.settings import ROOT
 
 ENVIRONMENTS = ROOT / ".cache" / "bench"
 NOOP = Path("bench", "noop.py")
-# Read by gunicorn.py and the folders' defaults, not by a setting.
+# Read by gunicorn.py and by defaults of paths; these are no settings.
 BESIDE_THE_SETTINGS = frozenset({"OCR_HOME", "OCR_DAEMON", "OCR_PROTOCOL"})
 _LIST_SETTINGS = "from config.settings import described\nfor one in described(): print(one.variable)"
 
@@ -33,7 +33,7 @@ class Version:
     shown: str
 
     def understood(self, env: Mapping[str, str]) -> dict[str, str]:
-        """An environment without the settings that this version does not have, which it would refuse."""
+        """The environment without settings unknown to this version, which would refuse to start with them."""
         clean = {name: value for name, value in env.items() if not name.startswith("OCR_")}
         listed = _run([str(self.bin / "python"), "-c", _LIST_SETTINGS], cwd=self.root, env=clean)
         known = BESIDE_THE_SETTINGS | set(listed.split())
@@ -45,9 +45,9 @@ NEW = Version("ours", ROOT, Path(sys.prefix, "bin"), "this checkout")
 
 @contextmanager
 def old_version(commit: str) -> Iterator[Version]:
-    """The commit in a worktree of its own, which is gone when the block is left. Raises BenchError.
+    """Check the commit out into a temporary worktree, which is removed on exit. Raises BenchError.
 
-    It shares our models. It also shares our virtual environment if it asks for the same packages.
+    It uses our models, and our virtual environment too if it pins the same packages.
     """
     try:
         digest = _git("rev-parse", "--verify", "--end-of-options", f"{commit}^{{commit}}")
@@ -72,7 +72,7 @@ def new_version() -> Version:
 
 
 def _complete(root: Path) -> None:
-    """What git does not hold, and what an early commit may lack."""
+    """Add the models, which git does not hold, and bench/noop.py, which an early commit lacks."""
     (root / "models").symlink_to(ROOT / "models")
     if not (root / NOOP).exists():
         (root / NOOP).parent.mkdir(exist_ok=True)
@@ -80,7 +80,7 @@ def _complete(root: Path) -> None:
 
 
 def _programs(root: Path) -> Path:
-    """The virtual environment for this checkout's packages: ours, or one that later runs use again."""
+    """The programs of a virtual environment with this checkout's packages: ours, or a cached one."""
     wanted = (root / "requirements.txt").read_bytes()
     if wanted == (ROOT / "requirements.txt").read_bytes():
         found = NEW.bin
@@ -98,7 +98,7 @@ def _programs(root: Path) -> Path:
 
 
 def _compile(version: Version) -> None:
-    """So that no first start has to: only what changed is compiled."""
+    """Compile changed modules now, so that the first start does not."""
     _run([str(version.bin / "python"), "-m", "compileall", "-q", "app", "bench", "config"], cwd=version.root)
 
 

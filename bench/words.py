@@ -1,8 +1,8 @@
-"""Sentences for drawn pages: parts to combine, in the characters that samples/fonts has."""
+"""Parts of sentences for drawn pages, in characters that samples/fonts has."""
 
 from __future__ import annotations
 
-# Parted by white space.
+# Separated by white space.
 CHINESE_CLAUSES = """
 本店春节期间照常营业 请在柜台领取号码 会员购物可享九折优惠 商品售出三日内可以退换 下雨天路面湿滑请小心
 发票请在当月内开具 儿童须由家长陪同进入 停车场入口在大楼东侧 请勿在走廊堆放杂物 会议改在下午三点举行

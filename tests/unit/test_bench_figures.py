@@ -12,7 +12,7 @@ from bench import charts, options, report, soak
 from bench.accuracy import READERS, read_options
 from bench.conditions import TURNED, UPRIGHT
 from bench.pages import KINDS
-from bench.targets import judged
+from bench.targets import compare_targets
 
 
 def samples(growth: float, *, peaks: bool = False) -> list[tuple[float, float]]:
@@ -75,11 +75,11 @@ def results() -> dict[str, Any]:
 
 
 def not_met(changed: dict[str, Any]) -> list[str]:
-    return [target.name for target in judged(changed) if not target.met]
+    return [target.name for target in compare_targets(changed) if not target.met]
 
 
 def test_every_target_is_met_by_the_figures_of_a_good_run() -> None:
-    found = judged(results())
+    found = compare_targets(results())
     assert len(found) == 8
     assert not_met(results()) == []
 
@@ -105,11 +105,11 @@ def test_a_target_can_be_missed(part: str, figure: str, value: object, name: str
 
 def test_the_share_of_the_limit_can_be_missed_or_unknown() -> None:
     assert not_met(results() | {"limit_share": 0.59}) == ["share of the float32 limit"]
-    assert len(judged(results() | {"limit_share": None})) == 7
+    assert len(compare_targets(results() | {"limit_share": None})) == 7
 
 
 def test_targets_without_figures_are_not_judged() -> None:
-    assert [target.name for target in judged({"soak": results()["soak"]})] == [
+    assert [target.name for target in compare_targets({"soak": results()["soak"]})] == [
         "memory after 500 pictures",
         "growth over the last 300",
     ]
@@ -117,8 +117,8 @@ def test_targets_without_figures_are_not_judged() -> None:
 
 def test_the_report_names_what_was_missed() -> None:
     changed = results() | {"limit_share": 0.59}
-    assert report.markdown(changed, judged(changed)).count("**NOT met**") == 1
-    assert "**NOT met**" not in report.markdown(results(), judged(results()))
+    assert report.markdown(changed, compare_targets(changed)).count("**NOT met**") == 1
+    assert "**NOT met**" not in report.markdown(results(), compare_targets(results()))
 
 
 def test_the_report_marks_cells_that_are_worse() -> None:
@@ -146,7 +146,7 @@ def test_each_part_alone_can_be_reported(part: str) -> None:
         "soak": {name: whole[name] for name in ("date", "command", "machine", "soak")},
         "accuracy": {name: whole[name] for name in ("date", "command", "machine", "accuracy")},
     }[part]
-    assert report.markdown(alone, judged(alone)).count("\n## ") == 2
+    assert report.markdown(alone, compare_targets(alone)).count("\n## ") == 2
     drawn = charts.chart(alone)
     assert {name for name, title in PANELS.items() if title in drawn} == {part}
 
@@ -193,10 +193,10 @@ def test_the_services_own_cost_is_judged_and_reported() -> None:
 
     kinds = {"bare": kind(0.5, 2000), "embedded": kind(5.0, 100), "redis": kind(3.0, 500)}
     measured = {"overhead": {"workers": 2, "clients": 8, "kinds": kinds}}
-    assert [(target.name.split()[-1], target.met) for target in judged(measured)] == [
+    assert [(target.name.split()[-1], target.met) for target in compare_targets(measured)] == [
         ("embedded", False),
         ("redis", True),
         ("Redis", True),
     ]
-    told = report.markdown(results() | measured, judged(measured))
+    told = report.markdown(results() | measured, compare_targets(measured))
     assert "| added to the bare route, p50, ms | 0.0 | 4.5 | 2.5 |" in told
