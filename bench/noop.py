@@ -45,7 +45,7 @@ class NoEngine:
 
 
 def ours() -> Flask:
-    wiring.build_offload = lambda *_, **__: NoEngine()
+    wiring.build_offload = lambda *_, **__: NoEngine()  # type: ignore[attr-defined]
     return create_app()
 
 

@@ -34,8 +34,8 @@ class FakeAccounts:
     def __init__(self, *accounts: Account) -> None:
         self.by_name = {account.username: account for account in accounts}
 
-    def remembered(self, username: str) -> None:
-        pass
+    def remembered(self, username: str) -> Account | None:
+        return None
 
     def cached(self, username: str) -> CachedAccount:
         return CachedAccount()

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import ItemsView
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -32,6 +33,9 @@ from app.model.account import Account, CachedAccount
 from app.model.claim import Claim
 from app.ports import PictureSource
 from tests.fakes import FakeAccounts
+
+if TYPE_CHECKING:
+    from _collections_abc import dict_items
 
 NOW = 1_800_000_000
 POLICY = SignaturePolicy(max_age_s=300, max_ahead_s=60, legacy_nonce_days=30, longest_request_s=120)
@@ -134,7 +138,7 @@ class Fields(dict[str, str]):
 
     written = 0
 
-    def items(self) -> ItemsView[str, str]:
+    def items(self) -> dict_items[str, str]:
         self.written += 1
         return super().items()
 
@@ -206,7 +210,7 @@ def test_a_sent_picture_must_have_the_signed_digest() -> None:
     assert admitted(bound, lambda: b"picture") is ALICE
     for asked, picture in ((bound, b"another"), (claim(), b"picture")):
         with pytest.raises(SignWrong):
-            admitted(asked, lambda picture=picture: picture)
+            admitted(asked, partial(bytes, picture))
 
 
 def test_nobody_but_a_proven_caller_gets_a_picture_decoded() -> None:

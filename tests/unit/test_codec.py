@@ -224,8 +224,8 @@ def test_base64_is_not_looked_at_before_somebody_asks_for_the_picture(text: str)
 
 def test_slashes_may_be_written_as_php_writes_them() -> None:
     picture = b"\xff" * 6
-    sent = {"picture_base64": base64.b64encode(picture).decode(), "picture_sha256": "0" * 64}
-    body = json.dumps(without("picture_url") | sent).replace("/", "\\/")
+    fields = {"picture_base64": base64.b64encode(picture).decode(), "picture_sha256": "0" * 64}
+    body = json.dumps(without("picture_url") | fields).replace("/", "\\/")
     _, _, sent = decode(scan_json(body.encode()))
     assert sent is not None
     assert sent() == picture

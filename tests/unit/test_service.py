@@ -346,7 +346,7 @@ def test_strangers_do_not_have_a_user_refused() -> None:
 def test_an_overload_answer_comes_before_the_nonce_is_spent() -> None:
     story = Story()
     with pytest.raises(Busy):
-        story.with_offload(Full()).handle(story.claim(), story.order())  # type: ignore[arg-type]
+        story.with_offload(Full()).handle(story.claim(), story.order())
     assert not story.admission.nonces
     assert story.service.handle(story.claim(), story.order()).reading is READING
 
@@ -359,7 +359,7 @@ def test_an_overload_answer_to_a_signed_request_counts_as_signed() -> None:
         proven.append(True)
 
     with pytest.raises(Busy):
-        story.with_offload(Full()).handle(story.claim(), story.order(), on_proven=on_proven)  # type: ignore[arg-type]
+        story.with_offload(Full()).handle(story.claim(), story.order(), on_proven=on_proven)
     with pytest.raises(SignWrong):
         story.service.handle(replace(story.claim(), sign="0" * 64), story.order(), on_proven=on_proven)
     assert proven == [True]
