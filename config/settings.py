@@ -77,7 +77,7 @@ class AuthSettings(Group):
         gt=0,
         le=1,
         description="Maximum share of a worker that one user may occupy: store transactions, download "
-        "slots, queue places, delayed responses and report time",
+        "slots, delayed responses, report time, and places in the queue while other users wait",
     )
     failures_per_minute: PositiveInt = Field(
         120,
