@@ -132,6 +132,19 @@ def source(address: str) -> requests.Session:
     return session
 
 
+def test_every_route_of_the_contract_passes(gateway: Gateway) -> None:
+    """Nginx names each path. A route that is missing in deploy/nginx.conf would be Nginx's own 404."""
+    paths = requests.get(f"{gateway.url}/openapi.json", timeout=10).json()["paths"]
+    served = [(method, path) for path, methods in paths.items() for method in methods]
+    assert ("post", "/ocr") in served
+    refused = {
+        path
+        for method, path in served
+        if requests.request(method, gateway.url + path, timeout=10).status_code == 404
+    }
+    assert refused == {"/readyz"}  # the operator's
+
+
 def test_what_is_logged_is_json_with_the_services_own_request_id(gateway: Gateway) -> None:
     answer = requests.post(f"{gateway.url}/ocr?token=top-secret", json={}, timeout=10)
     identifier = answer.headers["X-Request-ID"]
