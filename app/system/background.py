@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
 import gevent
+from gevent.exceptions import InvalidSwitchError
 from gevent.hub import Waiter
 from gevent.monkey import get_original
 
@@ -32,11 +33,13 @@ class NativeThreads:
         waiter = Waiter()
         done = gevent.get_hub().loop.async_()
         task = _Task(job, done.send)
-        done.start(waiter.switch, None)
+        done.start(waiter.switch, task)
         try:
             self._tasks.put(task)
-            waiter.get()
+            if waiter.get() is not task:
+                raise InvalidSwitchError("something else than the end of its job has woken the caller")
         finally:
+            task.abandoned = True
             done.stop()  # not close(): after the caller was killed, the thread still sends
         if task.error is not None:
             raise task.error
@@ -44,7 +47,9 @@ class NativeThreads:
 
     def _work(self) -> None:
         while True:
-            self._tasks.get().do()
+            task = self._tasks.get()
+            if not task.abandoned:
+                task.do()
 
 
 class Greenlets:
@@ -60,10 +65,13 @@ class Greenlets:
 
 @dataclass(slots=True)
 class _Task(Generic[T]):
+    """abandoned: the caller no longer waits, so a job that has not started never does."""
+
     job: Callable[[], T]
     done: Callable[[], None]
     value: T | None = None
     error: BaseException | None = None
+    abandoned: bool = False
 
     def do(self) -> None:
         try:

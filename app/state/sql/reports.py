@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -126,12 +126,14 @@ _NONE: Sums = (0, 0, 0)
 
 class SumsByUser:
     """The sums of each user's days. Caches the sums of the finished days of the last call, until another call
-    asks for other days or one of them has changed: its row in `rollups` changes in the same transaction.
+    asks for other users or days, or one of the days has changed: its row in `rollups` changes in the same
+    transaction.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._cache: tuple[frozenset[tuple[int, int]], dict[int, Sums]] = frozenset(), {}
+        self._cached: tuple[frozenset[tuple[int, int]], tuple[int, ...]] = frozenset(), ()
+        self._finished: dict[int, Sums] = {}
 
     def read(self, ids: Sequence[int], *, first: date, last: date) -> dict[int, Sums]:
         """By user id, for those of these users who have any requests. ids: in ascending order.
@@ -142,19 +144,19 @@ class SumsByUser:
         with self._database.read() as connection:
             days = frozenset(built_versions(connection, since, until))
             built = {day for day, _ in days}
-            cached_days, finished = self._cache
-            if days != cached_days:
+            finished = self._finished
+            if (days, tuple(ids)) != self._cached:
                 by_day = [_ROLLED_UP.where(*_in_days(built))] if built else []
-                finished = _summed(connection, by_day, usage_days.c.user_id, ids, {})
-                self._cache = days, finished
+                finished = _summed(connection, by_day, usage_days.c.user_id.in_, ids, {})
+                self._finished, self._cached = finished, (days, tuple(ids))
             records = [_RECORDS.where(within) for within in _unbuilt(since, until, built)]
-            return _summed(connection, records, usage_records.c.user_id, ids, finished)
+            return _summed(connection, records, lambda chunk: started_by(*chunk), ids, finished)
 
 
 def _summed(
     connection: Connection,
     queries: Sequence[Select[Any]],
-    user_id: ColumnElement[int],
+    of_users: Callable[[Sequence[int]], ColumnElement[bool]],
     ids: Sequence[int],
     before: Mapping[int, Sums],
 ) -> dict[int, Sums]:
@@ -162,7 +164,7 @@ def _summed(
     found = dict(before)
     for query in queries:
         for at in range(0, len(ids), SUMMED_AT_ONCE):
-            theirs = user_id.in_(ids[at : at + SUMMED_AT_ONCE])
+            theirs = of_users(ids[at : at + SUMMED_AT_ONCE])
             for user, *more in connection.execute(query.where(theirs)):
                 found[user] = _plus(found.get(user, _NONE), more)
     return found
