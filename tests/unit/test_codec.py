@@ -234,6 +234,7 @@ def test_slashes_may_be_written_as_php_writes_them() -> None:
 MIB = 1024 * 1024
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "body",
     [
