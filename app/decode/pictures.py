@@ -138,11 +138,30 @@ def load(picture: ImageFile, enough_px: int | None) -> Loaded:
     width, height = picture.size
     if enough_px is not None:
         _decode_no_more_than(enough_px, picture)
-    picture.load()
+    try:
+        picture.load()
+    except OSError:
+        if isinstance(picture, JpegImageFile):
+            np.empty(
+                _coefficient_bytes(picture, width, height), np.uint8
+            )  # MemoryError if that was the cause
+        raise
     strips = Strips(picture, exif_turn(picture))
     if strips.sideways:
         width, height = height, width
     return Loaded(strips, width, height, str(picture.format))
+
+
+def _coefficient_bytes(picture: JpegImageFile, width: int, height: int) -> int:
+    """Memory for all coefficients of a progressive JPEG, which libjpeg holds until the last scan; else 0.
+
+    Pillow reports a lack of this memory as a broken file. width, height: in the file.
+    """
+    if "progressive" not in picture.info:
+        return 0
+    across = max(component[1] for component in picture.layer)
+    down = max(component[2] for component in picture.layer)
+    return sum(2 * (width * h // across) * (height * v // down) for _, h, v, _ in picture.layer)
 
 
 def _decode_no_more_than(enough_px: int, picture: ImageFile) -> None:

@@ -118,6 +118,19 @@ def test_memory(draw: Callable[[], bytes]) -> None:
     assert cost.memory_mb < 150
 
 
+@pytest.mark.parametrize(("mode", "memory_mb"), [("RGB", 250), ("CMYK", 400), ("L", 90)])
+def test_coefficients_that_do_not_fit_are_no_broken_file(mode: str, memory_mb: int) -> None:
+    """libjpeg holds those of a progressive JPEG whole, and reports a lack of memory as a broken file."""
+    picture = Image.new(mode, (8_000, 5_000))
+    large = saved(picture, "JPEG", progressive=True, subsampling=0)
+    with running(replace(BUDGET, memory_mb=memory_mb)) as (small, _):
+        with pytest.raises(PictureTooLarge) as refusal:
+            small.decode(large)
+        assert refusal.value.stage == "decode"
+        with pytest.raises(PictureUnsupported):
+            small.decode(saved(text(), "JPEG", progressive=True)[:200] + b"broken")
+
+
 @pytest.mark.parametrize(
     ("mode", "kind", "orientation"),
     [("RGBA", "PNG", 1), ("I;16", "PNG", 6), ("RGB", "TIFF", 6), ("CMYK", "TIFF", 1)],
